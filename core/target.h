@@ -1,0 +1,130 @@
+// The one back-end interface: a nested guest that can be stepped. The agent implements it on /dev/vmxscope, the
+// GDB-remote client on a connection, a replay on a trace. Not thread-safe: one thread drives a Target (the GUI gives it
+// a thread of its own); nothing in it blocks but wait(), and that for no longer than it is told.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "nested/transition.h"
+
+namespace vmxscope::core {
+
+/// How far a vCPU runs before it stops again. Entry and Exit are nested ones (NestedEntryFailed counts as an entry);
+/// Nested is either; Transition is the next transition of any kind.
+enum class StepKind : std::uint8_t { Transition, Nested, Entry, Exit };
+std::string_view name_of(StepKind k);  // "transition"
+std::optional<StepKind> step_kind_by_name(std::string_view name);
+bool matches(StepKind step, nested::Kind kind);
+
+enum class VcpuState : std::uint8_t {
+    Held,     // stopped before its next VM-entry (or at an earlier transition not yet shown)
+    Running,  // free to run
+    Waiting,  // told to stop, not yet at a VM-entry (halted, waiting for SIPI, or in user space)
+    Gone,
+};
+std::string_view name_of(VcpuState s);
+
+struct Vcpu {
+    std::uint32_t id = 0;   // KVM's vcpu_id
+    std::uint32_t tid = 0;  // host thread
+    VcpuState state = VcpuState::Running;
+    std::optional<int> level;    // 1 or 2: who runs (or runs next); empty = not seen yet
+    std::uint64_t last_seq = 0;  // its newest shown transition, 0 = none yet
+};
+
+struct TargetInfo {
+    std::string name;    // as the user wrote it: "lab:pae-ept"
+    std::string kernel;  // L0's `uname -r`
+    std::string cpu;     // L0's processor
+    std::uint32_t pid = 0;  // the VMM's process on L0
+    std::string agent;   // agent version
+    std::vector<std::string> notes;  // probes that could not be placed, and the like
+};
+
+struct Stop {
+    enum class Why : std::uint8_t {
+        Attached,     // held after attach, no transition seen yet
+        Transition,   // `seq` is the transition it stopped at
+        Interrupted,  // by interrupt(); `seq` is the newest transition of that vCPU (0 = none)
+        GuestGone,    // the guest ended; nothing more will come
+    };
+    Why why = Why::Transition;
+    std::uint32_t vcpu = 0;
+    std::uint64_t seq = 0;
+    std::string text;  // for GuestGone: what is known of it
+};
+
+/// What one vCPU is to do on resume().
+struct Action {
+    std::optional<std::uint32_t> vcpu;   // empty = every vCPU not named by an earlier Action
+    std::optional<StepKind> step;        // empty = run on
+};
+
+struct History {
+    std::uint64_t first = 0, last = 0;  // seq of the oldest and newest transition still kept; 0,0 = none
+    std::uint64_t lost = 0;             // records lost for want of room since attach
+};
+
+class Target {
+  public:
+    virtual ~Target() = default;
+
+    virtual const TargetInfo& info() const = 0;
+    virtual Result<std::vector<Vcpu>> vcpus() = 0;
+
+    /// Lets vCPUs go, as told; a vCPU that no Action names stays held. All-stop: when one stops, all are stopped.
+    virtual Result<void> resume(const std::vector<Action>& actions) = 0;
+    /// The next stop, or empty after `limit`. After attach the first wait() gives Stop::Why::Attached (or Transition).
+    virtual Result<std::optional<Stop>> wait(std::chrono::milliseconds limit) = 0;
+    /// Asks every vCPU to stop at its next crossing; wait() then reports it.
+    virtual Result<void> interrupt() = 0;
+
+    virtual Result<History> history() = 0;
+    virtual Result<nested::Transition> transition(std::uint64_t seq) = 0;
+
+    /// Everything runs on and the target is left. Also what the destructor does.
+    virtual Result<void> detach() = 0;
+};
+
+/// Told of slow work: the present step in words ("starting the lab's kernel"), and how far it is (0…1, or <0 = unknown).
+/// Returning false asks for the work to be given up.
+using Progress = std::function<bool(std::string_view step, double fraction)>;
+
+/// A target that could be attached to, for lists.
+struct TargetName {
+    std::string uri;      // "lab:pae-ept", "kvm:1234", "tcp:127.0.0.1:4000", "unix:/run/vmxscope/agent.sock"
+    std::string summary;  // one line
+    bool available = true;
+    std::string why_not;  // when not available: the sentence
+};
+
+/// One family of targets, by URI scheme. Plugins register these in the app's mains.
+class Backend {
+  public:
+    virtual ~Backend() = default;
+    virtual std::string_view scheme() const = 0;  // "lab"
+    virtual std::vector<TargetName> list() = 0;   // quick: no waiting on networks
+    /// Blocks with progress; `rest` is what follows "scheme:".
+    virtual Result<std::unique_ptr<Target>> attach(std::string_view rest, const Progress& progress) = 0;
+};
+
+class Backends {
+  public:
+    void add(std::unique_ptr<Backend> backend);
+    std::vector<TargetName> list() const;
+    /// `uri` = "scheme:rest" ("kvm" alone = "kvm:"). An unknown scheme is an Error that names the known ones.
+    Result<std::unique_ptr<Target>> attach(std::string_view uri, const Progress& progress) const;
+
+  private:
+    std::vector<std::unique_ptr<Backend>> backends_;
+};
+
+}  // namespace vmxscope::core
