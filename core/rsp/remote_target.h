@@ -1,0 +1,25 @@
+// A Target at the other end of a GDB-remote connection: an agent on this machine, in a lab, on another host.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/fd.h"
+#include "core/result.h"
+#include "core/target.h"
+
+namespace vmxscope::core::rsp {
+
+/// Connects to `endpoint` ("tcp:HOST:PORT", "unix:PATH") and attaches. `name` becomes TargetInfo::name; empty =
+/// `endpoint`. Blocks with progress. A peer that speaks the protocol but is no vmxscope agent is an Error.
+Result<std::unique_ptr<Target>> attach_remote(std::string_view endpoint, std::string name, const Progress& progress);
+
+/// The same on a connection that is already open; `peer` is what messages call the other end.
+Result<std::unique_ptr<Target>> attach_remote(Fd connection, std::string peer, std::string name,
+                                              const Progress& progress);
+
+std::unique_ptr<Backend> tcp_backend();   // "tcp:HOST:PORT"; lists nothing
+std::unique_ptr<Backend> unix_backend();  // "unix:PATH"; lists the sockets in kSocketFolder
+
+}  // namespace vmxscope::core::rsp
