@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Placing the hooks that the agent asked for, and making a record when one fires. Handlers run with preemption off. */
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <asm/tsc.h>
+
+#include "session.h"
+
+static struct slot *find_slot(struct session *s, unsigned long vcpu)
+{
+	u32 i, n = smp_load_acquire(&s->nr_slots_used);
+
+	for (i = 0; i < n; i++)
+		if (s->slots[i].vcpu == vcpu)
+			return &s->slots[i];
+	return NULL;
+}
+
+/* AT_VMREAD and AT_VMWRITE have no vCPU in a register: it is the one that this thread runs. */
+static struct slot *slot_of_current(struct session *s)
+{
+	u32 i, n = smp_load_acquire(&s->nr_slots_used);
+
+	for (i = 0; i < n; i++)
+		if (READ_ONCE(s->slots[i].task) == current)
+			return &s->slots[i];
+	return NULL;
+}
+
+static void set_task(struct session *s, struct slot *slot)
+{
+	struct task_struct *old;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&s->slot_lock, flags);
+	old = slot->task;
+	WRITE_ONCE(slot->task, get_task_struct(current));
+	raw_spin_unlock_irqrestore(&s->slot_lock, flags);
+	if (old)
+		put_task_struct(old);
+}
+
+static struct slot *add_slot(struct session *s, unsigned long vcpu)
+{
+	struct slot *slot = NULL;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&s->slot_lock, flags);
+	if (s->nr_slots_used < s->setup.nr_slots) {
+		slot = &s->slots[s->nr_slots_used];
+		slot->vcpu = vcpu;
+		slot->armed = READ_ONCE(s->default_armed);
+		smp_store_release(&s->nr_slots_used, s->nr_slots_used + 1);
+	}
+	raw_spin_unlock_irqrestore(&s->slot_lock, flags);
+	if (!slot)
+		atomic_inc(&s->no_slot);
+	return slot;
+}
+
+/* The slot of a vCPU that the current thread runs now; NULL for another VM's. */
+static struct slot *enter_slot(struct session *s, unsigned long vcpu)
+{
+	struct slot *slot;
+
+	if (task_tgid_nr(current) != s->setup.tgid || READ_ONCE(s->closing))
+		return NULL;
+	slot = find_slot(s, vcpu);
+	if (!slot)
+		slot = add_slot(s, vcpu);
+	if (slot && slot->task != current)
+		set_task(s, slot);
+	return slot;
+}
+
+static void emit(struct slot *slot, struct vmxscope_record *r)
+{
+	struct session *s = slot->session;
+
+	r->slot = slot->index;
+	r->tid = task_pid_nr(current);
+	r->tsc = rdtsc_ordered();
+	r->lost = slot->lost;
+	if (!ring_write(&s->ring, r))
+		WRITE_ONCE(slot->lost, slot->lost + 1);
+	/* Waking here could be in the middle of anything: irq_work does it from a clean context. */
+	if (ring_used(&s->ring) > s->ring.bytes / 4)
+		irq_work_queue(&s->wake);
+}
+
+void emit_simple(struct slot *slot, u16 type, u32 flags, u64 arg0, u64 arg1, u16 hook)
+{
+	struct vmxscope_record r = {
+		.size = sizeof(r), .type = type, .hook = hook, .flags = flags, .regs = { arg0, arg1 },
+	};
+
+	emit(slot, &r);
+}
+
+/* One register by its number in an instruction's encoding (SDM Vol. 2 table 2-2 with REX). */
+static unsigned long reg(const struct pt_regs *regs, u8 number)
+{
+	switch (number) {
+	case 0: return regs->ax;
+	case 1: return regs->cx;
+	case 2: return regs->dx;
+	case 3: return regs->bx;
+	case 4: return regs->sp;
+	case 5: return regs->bp;
+	case 6: return regs->si;
+	case 7: return regs->di;
+	case 8: return regs->r8;
+	case 9: return regs->r9;
+	case 10: return regs->r10;
+	case 11: return regs->r11;
+	case 12: return regs->r12;
+	case 13: return regs->r13;
+	case 14: return regs->r14;
+	default: return regs->r15;
+	}
+}
+
+/* Appends the memory pieces of the hook's groups: status, bytes, padding. */
+static void add_mems(struct session *s, const struct hook *hook, unsigned long vcpu, struct vmxscope_record *r)
+{
+	unsigned long from;
+	u32 i;
+
+	for (i = 0; i < s->setup.nr_mems; i++) {
+		const struct vmxscope_mem *m = &s->mems[i];
+		u32 room = round_up(m->size, 8);
+		u8 *to = (u8 *)r + r->size;
+
+		if (!(m->groups & hook->spec.mem_groups))
+			continue;
+		memset(to, 0, 8 + room);
+		if (!follow(vcpu, &m->chain, &from) || copy_from_kernel_nofault(to + 8, (void *)from, m->size)) {
+			memset(to + 8, 0, room);
+			*(u64 *)to = 1;
+		}
+		r->size += 8 + room;
+	}
+}
+
+static void add_image(struct session *s, bool known, phys_addr_t pa, struct vmxscope_record *r)
+{
+	u32 n = s->setup.nr_fields;
+	u64 *values = (u64 *)((u8 *)r + r->size);
+	u8 *status = (u8 *)(values + n);
+
+	memset(values, 0, n * 8 + round_up(n, 8));
+	if (known && read_image(s, pa, values, status))
+		r->flags |= VMXSCOPE_REC_IDENTIFIED;
+	r->size += n * 8 + round_up(n, 8);
+}
+
+static void fire(struct hook *hook, unsigned long vcpu, const struct pt_regs *regs)
+{
+	struct session *s = hook->session;
+	struct slot *slot = enter_slot(s, vcpu);
+	bool is_vmcs02 = false, known;
+	struct vmxscope_record *r;
+	phys_addr_t pa = 0;
+
+	if (!slot)
+		return;
+	known = loaded_vmcs(s, vcpu, &pa, &is_vmcs02);
+	r = slot->scratch;
+	memset(r, 0, sizeof(*r));
+	r->size = sizeof(*r);
+	r->type = VMXSCOPE_REC_HOOK;
+	r->hook = hook - s->hooks;
+	r->flags = known && is_vmcs02 ? VMXSCOPE_REC_LEVEL2 : 0;
+	r->regs[0] = regs->di;
+	r->regs[1] = regs->si;
+	r->regs[2] = regs->dx;
+	r->regs[3] = regs->cx;
+	r->regs[4] = regs->r8;
+	r->regs[5] = regs->ax;
+	add_mems(s, hook, vcpu, r);
+	if (hook->spec.flags & VMXSCOPE_HOOK_IMAGE)
+		add_image(s, known, pa, r);
+	emit(slot, r);
+	WRITE_ONCE(slot->raised, slot->raised | (is_vmcs02 ? hook->spec.raise_l2 : hook->spec.raise_l1));
+	if (hook->spec.flags & VMXSCOPE_HOOK_PRE_ENTRY)
+		hold_if_wanted(slot);
+}
+
+static int at_entry(struct kprobe *kp, struct pt_regs *regs)
+{
+	fire(container_of(kp, struct hook, kp), regs->di, regs);
+	return 0;
+}
+
+static int return_begins(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	*(unsigned long *)ri->data = regs->di;
+	return 0;
+}
+
+static int at_return(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	struct kretprobe *krp = get_kretprobe(ri);
+
+	/* NULL: the probe was removed while the function ran. */
+	if (krp)
+		fire(container_of(krp, struct hook, krp), *(unsigned long *)ri->data, regs);
+	return 0;
+}
+
+static bool wanted_op(struct session *s, unsigned long encoding)
+{
+	return encoding <= 0xffff && (s32)encoding >= s->setup.op_first && (s32)encoding <= s->setup.op_last;
+}
+
+static int at_vmwrite(struct kprobe *kp, struct pt_regs *regs)
+{
+	struct hook *hook = container_of(kp, struct hook, kp);
+	unsigned long encoding = reg(regs, hook->spec.field_reg);
+	struct slot *slot = slot_of_current(hook->session);
+
+	if (slot && wanted_op(hook->session, encoding))
+		emit_simple(slot, VMXSCOPE_REC_OP, VMXSCOPE_REC_VALUE, encoding, reg(regs, hook->spec.value_reg),
+			    hook - hook->session->hooks);
+	return 0;
+}
+
+/* The destination may be the register that holds the encoding, so the encoding is kept from before. */
+static int before_vmread(struct kprobe *kp, struct pt_regs *regs)
+{
+	struct hook *hook = container_of(kp, struct hook, kp);
+	unsigned long encoding = reg(regs, hook->spec.field_reg);
+	struct slot *slot = slot_of_current(hook->session);
+
+	if (slot)
+		slot->op_field = wanted_op(hook->session, encoding) ? encoding : 0xffff;
+	return 0;
+}
+
+static void after_vmread(struct kprobe *kp, struct pt_regs *regs, unsigned long flags)
+{
+	struct hook *hook = container_of(kp, struct hook, kp);
+	struct slot *slot = slot_of_current(hook->session);
+	bool read = !(regs->flags & (X86_EFLAGS_CF | X86_EFLAGS_ZF));
+
+	if (slot && slot->op_field != 0xffff)
+		emit_simple(slot, VMXSCOPE_REC_OP, read ? VMXSCOPE_REC_VALUE : 0, slot->op_field,
+			    read ? reg(regs, hook->spec.value_reg) : 0, hook - hook->session->hooks);
+}
+
+static int place(struct hook *hook)
+{
+	struct vmxscope_hook *spec = &hook->spec;
+
+	if (spec->kind == VMXSCOPE_AT_RETURN) {
+		hook->krp = (struct kretprobe){
+			.kp.symbol_name = spec->symbol,
+			.entry_handler = return_begins,
+			.handler = at_return,
+			.data_size = sizeof(unsigned long),
+			.maxactive = 2 * VMXSCOPE_MAX_SLOTS,
+		};
+		return register_kretprobe(&hook->krp);
+	}
+	hook->kp = (struct kprobe){ .symbol_name = spec->symbol, .offset = spec->offset };
+	if (spec->kind == VMXSCOPE_AT_VMREAD) {
+		hook->kp.pre_handler = before_vmread;
+		hook->kp.post_handler = after_vmread;
+	} else {
+		hook->kp.pre_handler = spec->kind == VMXSCOPE_AT_VMWRITE ? at_vmwrite : at_entry;
+	}
+	return register_kprobe(&hook->kp);
+}
+
+/* Places every hook; on the first that is needed and cannot be, the errno (its status says which). */
+int place_hooks(struct session *s)
+{
+	u32 i;
+
+	for (i = 0; i < s->setup.nr_hooks; i++) {
+		struct hook *hook = &s->hooks[i];
+
+		hook->spec.status = place(hook);
+		hook->placed = !hook->spec.status;
+		if (hook->spec.status && !(hook->spec.flags & VMXSCOPE_HOOK_OPTIONAL))
+			return hook->spec.status;
+	}
+	return 0;
+}
+
+/* After this no handler runs and none will. */
+void remove_hooks(struct session *s)
+{
+	u32 i;
+
+	for (i = 0; i < s->setup.nr_hooks; i++) {
+		struct hook *hook = &s->hooks[i];
+
+		if (!hook->placed)
+			continue;
+		if (hook->spec.kind == VMXSCOPE_AT_RETURN)
+			unregister_kretprobe(&hook->krp);
+		else
+			unregister_kprobe(&hook->kp);
+		hook->placed = false;
+	}
+}
+
+u32 missed_hits(struct session *s)
+{
+	u32 i, missed = atomic_read(&s->no_slot);
+
+	for (i = 0; i < s->setup.nr_hooks; i++) {
+		struct hook *hook = &s->hooks[i];
+
+		if (!hook->placed)
+			continue;
+		if (hook->spec.kind == VMXSCOPE_AT_RETURN)
+			missed += hook->krp.nmissed + hook->krp.kp.nmissed;
+		else
+			missed += hook->kp.nmissed;
+	}
+	return missed;
+}

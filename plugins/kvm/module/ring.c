@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The ring: whole records only, never overwritten, never waited for. A record that finds no room is counted. */
+#include <linux/vmalloc.h>
+
+#include "session.h"
+
+int ring_init(struct ring *ring, u32 bytes)
+{
+	ring->page = vmalloc_user(PAGE_SIZE + bytes);
+	if (!ring->page)
+		return -ENOMEM;
+	ring->data = (u8 *)ring->page + PAGE_SIZE;
+	ring->bytes = bytes;
+	ring->head = 0;
+	raw_spin_lock_init(&ring->lock);
+	return 0;
+}
+
+void ring_free(struct ring *ring)
+{
+	vfree(ring->page);
+	ring->page = NULL;
+}
+
+/* The tail is the agent's word: an impossible one reads as "full", which harms only the agent. */
+u64 ring_used(const struct ring *ring)
+{
+	u64 used = ring->head - READ_ONCE(ring->page->tail);
+
+	return used > ring->bytes ? ring->bytes : used;
+}
+
+/* Copies one record in, padding to the ring's end when it would wrap. False: no room. Any context but NMI. */
+bool ring_write(struct ring *ring, const struct vmxscope_record *record)
+{
+	unsigned long flags;
+	u32 at, to_end, need = record->size;
+	bool room;
+
+	raw_spin_lock_irqsave(&ring->lock, flags);
+	at = ring->head & (ring->bytes - 1);
+	to_end = ring->bytes - at;
+	if (need > to_end)
+		need += to_end;
+	room = ring->bytes - ring_used(ring) >= need;
+	if (room) {
+		if (need != record->size) {
+			struct vmxscope_record pad = { .size = to_end, .type = VMXSCOPE_REC_PAD };
+
+			memcpy(ring->data + at, &pad, min_t(u32, to_end, sizeof(pad)));
+			at = 0;
+		}
+		memcpy(ring->data + at, record, record->size);
+		ring->head += need;
+		smp_store_release(&ring->page->head, ring->head);
+	}
+	raw_spin_unlock_irqrestore(&ring->lock, flags);
+	return room;
+}

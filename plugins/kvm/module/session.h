@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One session: what the agent asked for, the vCPUs seen, and the ring. */
+#ifndef VMXSCOPE_SESSION_H
+#define VMXSCOPE_SESSION_H
+
+#include <linux/atomic.h>
+#include <linux/bitmap.h>
+#include <linux/irq_work.h>
+#include <linux/kprobes.h>
+#include <linux/mutex.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/task_work.h>
+#include <linux/wait.h>
+
+#include "vmxscope_uapi.h"
+
+struct session;
+
+struct ring {
+	struct vmxscope_ring_page *page;	/* shared with the agent, then the data */
+	u8 *data;
+	u32 bytes;
+	u64 head;				/* ours; the agent's copy in `page` is only written */
+	raw_spinlock_t lock;
+};
+
+struct slot {
+	struct session *session;
+	unsigned long vcpu;			/* struct kvm_vcpu *, 0 = free */
+	struct task_struct *task;		/* the thread that runs it, referenced; under session->slot_lock */
+	u32 index;
+	u32 armed;
+	u32 raised;
+	bool queued;				/* its task work is queued or running */
+	bool held;
+	bool release;
+	u16 op_field;				/* AT_VMREAD: the encoding, from before to after the instruction */
+	u64 lost;
+	struct callback_head work;
+	wait_queue_head_t wait;
+	void *scratch;				/* a record while it is being made; VMXSCOPE_MAX_RECORD bytes */
+};
+
+struct hook {
+	struct session *session;
+	struct vmxscope_hook spec;
+	bool placed;
+	union {
+		struct kprobe kp;
+		struct kretprobe krp;
+	};
+};
+
+struct session {
+	struct mutex lock;			/* ioctls, mmap */
+	bool ready;				/* setup done: everything below is constant but the slots' state */
+	bool closing;
+	struct vmxscope_setup setup;
+	struct hook *hooks;
+	struct vmxscope_mem *mems;
+	u16 *fields;
+	unsigned long *unsupported;		/* fields that answered VMfailValid once: not asked again */
+	struct slot *slots;
+	u32 nr_slots_used;			/* grows only */
+	raw_spinlock_t slot_lock;		/* adding a slot, slot->task */
+	u32 default_armed;
+	atomic_t no_slot;
+	unsigned long last_ioctl;		/* jiffies */
+	atomic_t queued;			/* task works queued or running */
+	wait_queue_head_t idle;			/* … all gone */
+	struct ring ring;
+	wait_queue_head_t readers;
+	struct irq_work wake;
+};
+
+/* ring.c */
+int ring_init(struct ring *ring, u32 bytes);
+void ring_free(struct ring *ring);
+bool ring_write(struct ring *ring, const struct vmxscope_record *record);
+u64 ring_used(const struct ring *ring);
+
+/* vmcs.c */
+bool follow(unsigned long vcpu, const struct vmxscope_chain *chain, unsigned long *address);
+bool loaded_vmcs(struct session *s, unsigned long vcpu, phys_addr_t *pa, bool *is_vmcs02);
+bool read_image(struct session *s, phys_addr_t expected, u64 *values, u8 *status);
+
+/* hooks.c */
+int place_hooks(struct session *s);
+void remove_hooks(struct session *s);
+u32 missed_hits(struct session *s);
+void emit_simple(struct slot *slot, u16 type, u32 flags, u64 arg0, u64 arg1, u16 hook);
+
+/* hold.c */
+void hold_init(struct slot *slot);
+void hold_if_wanted(struct slot *slot);
+void let_go(struct slot *slot);
+void let_all_go(struct session *s);
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * /dev/vmxscope: what the agent tells the module, and what it gets back.
+ *
+ * The module knows no KVM: it is told which functions and instructions to hook,
+ * which pointers to follow from a struct kvm_vcpu, and which VMCS fields to read.
+ * What it sees goes into a ring that the agent maps. One open file = one session.
+ */
+#ifndef VMXSCOPE_UAPI_H
+#define VMXSCOPE_UAPI_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define VMXSCOPE_ABI 1
+
+#define VMXSCOPE_MAX_HOOKS 1024
+#define VMXSCOPE_MAX_MEMS 256
+#define VMXSCOPE_MAX_FIELDS 512
+#define VMXSCOPE_MAX_SLOTS 512
+#define VMXSCOPE_MAX_MEM_SIZE 4096
+#define VMXSCOPE_MAX_RECORD 16384
+#define VMXSCOPE_MIN_RING (1u << 16)
+#define VMXSCOPE_MAX_RING (1u << 26)
+#define VMXSCOPE_CHAIN 4
+#define VMXSCOPE_SYMBOL 96
+
+/*
+ * From a struct kvm_vcpu * to an address: add offset[0]; for each further offset
+ * follow the pointer found there and add that offset. The last sum is the address.
+ */
+struct vmxscope_chain {
+	__u32 depth;			/* 1..VMXSCOPE_CHAIN */
+	__s32 offset[VMXSCOPE_CHAIN];
+	__u32 reserved;
+};
+
+/* A piece of memory that goes into the records of the hooks that share a group bit. */
+struct vmxscope_mem {
+	struct vmxscope_chain chain;
+	__u32 size;			/* bytes, 1..VMXSCOPE_MAX_MEM_SIZE */
+	__u32 groups;			/* bit mask, matched with vmxscope_hook.mem_groups */
+};
+
+enum vmxscope_hook_kind {
+	VMXSCOPE_AT_ENTRY = 0,		/* symbol's first instruction; RDI is the vCPU */
+	VMXSCOPE_AT_RETURN = 1,		/* symbol's return; the vCPU is RDI as it was at entry */
+	VMXSCOPE_AT_CALL = 2,		/* symbol+offset is a call; RDI is the vCPU */
+	VMXSCOPE_AT_VMREAD = 3,		/* symbol+offset is a VMREAD to a register; the vCPU is the thread's */
+	VMXSCOPE_AT_VMWRITE = 4,	/* symbol+offset is a VMWRITE from a register; likewise */
+};
+
+#define VMXSCOPE_HOOK_IMAGE	(1u << 0)	/* read all fields of the loaded VMCS */
+#define VMXSCOPE_HOOK_PRE_ENTRY	(1u << 1)	/* KVM looks at thread work after this and before the VM-entry: hold here */
+#define VMXSCOPE_HOOK_OPTIONAL	(1u << 2)	/* setup goes on if it cannot be placed */
+
+struct vmxscope_hook {
+	char symbol[VMXSCOPE_SYMBOL];	/* "kvm_intel:vmx_vcpu_run", zero-terminated */
+	__u32 offset;			/* bytes from the symbol; 0 for AT_ENTRY and AT_RETURN */
+	__u32 kind;			/* enum vmxscope_hook_kind */
+	__u32 flags;
+	__u32 mem_groups;
+	__u32 raise_l1;			/* stop classes raised when it fires with a VMCS other than vmcs02 loaded */
+	__u32 raise_l2;			/* … with vmcs02 loaded */
+	__u8 field_reg, value_reg;	/* AT_VMREAD, AT_VMWRITE: register numbers of the operands, 0 = RAX … 15 = R15 */
+	__u16 reserved;
+	__s32 status;			/* out: 0, or the negative errno of placing it */
+};
+
+/* Stop classes are the agent's own bits; this one stops a vCPU at its next PRE_ENTRY whatever was raised. */
+#define VMXSCOPE_STOP_NOW (1u << 31)
+
+struct vmxscope_setup {
+	__u32 abi;			/* VMXSCOPE_ABI */
+	__u32 tgid;			/* the VMM's process; others' vCPUs are passed by */
+	__u32 nr_hooks, nr_mems, nr_fields, nr_slots;
+	__u64 hooks;			/* struct vmxscope_hook *: read, and status written back */
+	__u64 mems;			/* struct vmxscope_mem * */
+	__u64 fields;			/* __u16 *: VMCS encodings of an image, in order */
+	struct vmxscope_chain loaded_vmcs; /* address of vcpu_vmx.loaded_vmcs */
+	__s32 vmcs_in_loaded;		/* offsetof(struct loaded_vmcs, vmcs) */
+	__s32 vmcs02;			/* offset of nested.vmcs02 from the vCPU */
+	__s32 op_first, op_last;	/* AT_VMREAD/AT_VMWRITE: encodings recorded (inclusive range) */
+	__u32 ring_bytes;		/* power of two */
+	__u32 armed;			/* stop classes of a vCPU when it is first seen */
+	__u32 watchdog_ms;		/* held vCPUs run on when no ioctl came for so long */
+	__u32 reserved;
+};
+
+#define VMXSCOPE_ALL_SLOTS 0xffffffffu
+#define VMXSCOPE_RUN_RELEASE	(1u << 0)	/* let it go if it is held */
+#define VMXSCOPE_RUN_KICK	(1u << 1)	/* make it leave the guest if it is in it */
+
+struct vmxscope_run {
+	__u32 slot;			/* index, or VMXSCOPE_ALL_SLOTS (which also sets what new vCPUs get) */
+	__u32 armed;			/* stop classes from now on; 0 = run on */
+	__u32 flags;
+	__u32 reserved;
+};
+
+enum vmxscope_slot_state { VMXSCOPE_RUNNING = 0, VMXSCOPE_HELD = 1 };
+
+struct vmxscope_slot_status {
+	__u32 tid;
+	__u32 state;			/* enum vmxscope_slot_state */
+	__u64 lost;			/* records of this vCPU that found the ring full */
+};
+
+struct vmxscope_status {
+	__u64 slots;			/* struct vmxscope_slot_status *: room for nr_slots */
+	__u32 nr_slots;			/* in: room; out: vCPUs seen */
+	__u32 missed;			/* probe hits that the kernel skipped (kprobe nmissed), and vCPUs without a slot */
+};
+
+/* First page of the mapping; the ring of ring_bytes follows it. */
+struct vmxscope_ring_page {
+	__u64 head;			/* written by the module: bytes ever written */
+	__u64 tail;			/* written by the agent: bytes ever consumed */
+};
+
+enum vmxscope_record_type {
+	VMXSCOPE_REC_PAD = 0,		/* nothing: skip `size` bytes */
+	VMXSCOPE_REC_HOOK = 1,
+	VMXSCOPE_REC_OP = 2,		/* regs[0] = encoding, regs[1] = value */
+	VMXSCOPE_REC_HELD = 3,		/* the vCPU sleeps before its next VM-entry */
+	VMXSCOPE_REC_RELEASED = 4,	/* it goes on; regs[0] = enum vmxscope_released */
+};
+
+enum vmxscope_released { VMXSCOPE_BY_AGENT = 0, VMXSCOPE_BY_KILL = 1, VMXSCOPE_BY_WATCHDOG = 2 };
+
+#define VMXSCOPE_REC_LEVEL2	(1u << 0)	/* vmcs02 was the loaded VMCS */
+#define VMXSCOPE_REC_IDENTIFIED	(1u << 1)	/* the current VMCS was the loaded one, so the image was read */
+#define VMXSCOPE_REC_VALUE	(1u << 2)	/* REC_OP: regs[1] is valid */
+
+/*
+ * Then, for REC_HOOK: every mem of the hook's groups, in setup order, as a __u64 status (0 = read)
+ * and its bytes rounded up to 8; then, with HOOK_IMAGE: nr_fields __u64 values, then nr_fields
+ * __u8 enum vmxscope_field_status, rounded up to 8.
+ */
+struct vmxscope_record {
+	__u32 size;			/* bytes, a multiple of 8, this header included */
+	__u16 type;
+	__u16 hook;			/* index in setup's hooks */
+	__u32 slot;
+	__u32 tid;
+	__u64 tsc;
+	__u64 lost;			/* records of this slot lost before this one, since setup */
+	__u32 flags;
+	__u32 reserved;
+	__u64 regs[6];			/* rdi rsi rdx rcx r8 rax at the hook */
+};
+
+enum vmxscope_field_status {
+	VMXSCOPE_FIELD_NOT_READ = 0,
+	VMXSCOPE_FIELD_READ = 1,
+	VMXSCOPE_FIELD_UNSUPPORTED = 2,
+	VMXSCOPE_FIELD_FAULTED = 3,
+};
+
+#define VMXSCOPE_IOC_SETUP	_IOW('V', 0x01, struct vmxscope_setup)
+#define VMXSCOPE_IOC_RUN	_IOW('V', 0x02, struct vmxscope_run)
+#define VMXSCOPE_IOC_STATUS	_IOWR('V', 0x03, struct vmxscope_status)
+#define VMXSCOPE_IOC_PING	_IO('V', 0x04)
+
+#endif
