@@ -32,6 +32,7 @@ struct Verdict {
     Did by_rule = Did::Unknown;
     Did by_evidence = Did::Unknown;
     Did did = Did::Unknown;      // by evidence where there is any, else by rule
+    std::string evidence_gap;    // why by_evidence is Unknown, one clause; "" otherwise
     std::string row;             // the row of the combination table, for those who look it up: "COPIED", "KEPT_VALID", …
     std::string reason;          // one sentence: why, naming the condition
     Is vmcs12 = Is::Unknown;     // for whoever reads GUEST_PDPTRn of vmcs12 (L1)

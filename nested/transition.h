@@ -58,6 +58,11 @@ struct Evidence {
     bool operator==(const Evidence&) const = default;
 };
 
+/// How a note of Transition::notes begins that says that VMREADs or VMWRITEs of the PDPTRs may have gone unseen (a probe
+/// could not be placed, or missed): "Evidence is incomplete: vmx_ept_load_pdptrs could not be probed." No conclusion is then
+/// drawn from what was not seen.
+inline constexpr std::string_view kEvidenceIncomplete = "Evidence is incomplete: ";
+
 /// Order of Transition::regs: gdb's amd64 order.
 enum Reg : std::uint8_t { RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8, R9, R10, R11, R12, R13, R14, R15, RIP, RFLAGS, kRegCount };
 
