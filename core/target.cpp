@@ -1,0 +1,59 @@
+#include "core/target.h"
+
+#include <iterator>
+
+#include <fmt/format.h>
+
+namespace vmxscope::core {
+namespace {
+
+constexpr std::string_view kStepNames[] = {"transition", "nested", "entry", "exit"};
+constexpr std::string_view kStateNames[] = {"held", "running", "waiting", "gone"};
+
+}  // namespace
+
+std::string_view name_of(StepKind k) { return kStepNames[static_cast<std::size_t>(k)]; }
+
+std::optional<StepKind> step_kind_by_name(std::string_view name) {
+    for (std::size_t i = 0; i < std::size(kStepNames); ++i)
+        if (kStepNames[i] == name) return static_cast<StepKind>(i);
+    return std::nullopt;
+}
+
+bool matches(StepKind step, nested::Kind kind) {
+    const bool entry = kind == nested::Kind::NestedEntry || kind == nested::Kind::NestedEntryFailed;
+    const bool exit = kind == nested::Kind::NestedExit;
+    switch (step) {
+        case StepKind::Transition: return true;
+        case StepKind::Nested: return entry || exit;
+        case StepKind::Entry: return entry;
+        case StepKind::Exit: return exit;
+    }
+    return false;
+}
+
+std::string_view name_of(VcpuState s) { return kStateNames[static_cast<std::size_t>(s)]; }
+
+void Backends::add(std::unique_ptr<Backend> backend) { backends_.push_back(std::move(backend)); }
+
+std::vector<TargetName> Backends::list() const {
+    std::vector<TargetName> all;
+    for (const auto& backend : backends_)
+        for (TargetName& target : backend->list()) all.push_back(std::move(target));
+    return all;
+}
+
+Result<std::unique_ptr<Target>> Backends::attach(std::string_view uri, const Progress& progress) const {
+    const std::size_t colon = uri.find(':');
+    const std::string_view scheme = uri.substr(0, colon);
+    const std::string_view rest = colon == std::string_view::npos ? "" : uri.substr(colon + 1);
+    std::string known;
+    for (const auto& backend : backends_) {
+        if (backend->scheme() == scheme) return backend->attach(rest, progress);
+        known += fmt::format("{}{}:", known.empty() ? "" : ", ", backend->scheme());
+    }
+    return fail(fmt::format("'{}' is not a target.", uri),
+                fmt::format("A target begins with one of {}. List those that there are with: vmxscopectl targets.", known));
+}
+
+}  // namespace vmxscope::core

@@ -1,0 +1,172 @@
+#include "core/transition_json.h"
+
+#include <fmt/format.h>
+
+#include "core/transition_text.h"
+#include "nested/changes.h"
+#include "vmx/exit_reason.h"
+
+namespace vmxscope::core {
+namespace {
+
+using nested::Transition;
+using vmx::Field;
+using vmx::Value;
+
+constexpr Field kPdptrs[] = {Field::GUEST_PDPTR0, Field::GUEST_PDPTR1, Field::GUEST_PDPTR2, Field::GUEST_PDPTR3};
+constexpr std::string_view kRegNames[] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8",
+                                          "r9",  "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags"};
+static_assert(std::size(kRegNames) == nested::kRegCount);
+
+std::string hex(std::uint64_t n) { return fmt::format("{:#x}", n); }
+
+template <typename T>
+Json number_or_null(const std::optional<T>& n) {
+    return n ? Json(*n) : Json(nullptr);
+}
+
+template <typename T>
+Json hex_or_null(const std::optional<T>& n) {
+    return n ? Json(hex(*n)) : Json(nullptr);
+}
+
+Json exit_reason(const Value& reason) {
+    if (!reason.known()) return nullptr;
+    const auto raw = static_cast<std::uint32_t>(reason.bits);
+    return {{"number", vmx::basic_exit_reason(raw)},
+            {"name", vmx::exit_reason_name(raw)},
+            {"entry_failed", vmx::entry_failed(raw)}};
+}
+
+Json exit_info(const nested::ExitInfo& e) {
+    if (!e.reason.known()) return nullptr;
+    return {{"reason", value_text(e.reason)},
+            {"qualification", value_text(e.qualification)},
+            {"intr_info", value_text(e.intr_info)},
+            {"intr_error_code", value_text(e.intr_error_code)},
+            {"instruction_length", value_text(e.instruction_length)},
+            {"guest_linear", value_text(e.guest_linear)},
+            {"guest_physical", value_text(e.guest_physical)}};
+}
+
+Json context(const nested::Context& c) {
+    return {{"enable_ept", number_or_null(c.enable_ept)},
+            {"nested_ept", number_or_null(c.nested_ept)},
+            {"pae", number_or_null(c.pae)},
+            {"dirty_vmcs12", number_or_null(c.dirty_vmcs12)},
+            {"evmcs", number_or_null(c.evmcs)},
+            {"evmcs_clean_fields", hex_or_null(c.evmcs_clean_fields)},
+            {"from_vmentry", number_or_null(c.from_vmentry)},
+            {"pdptrs_from_userspace", number_or_null(c.pdptrs_from_userspace)},
+            {"last_hw_exit_pae", number_or_null(c.last_hw_exit_pae)},
+            {"nested_run_pending", number_or_null(c.nested_run_pending)},
+            {"need_vmcs12_to_shadow_sync", number_or_null(c.need_vmcs12_to_shadow_sync)},
+            {"need_sync_vmcs02_to_vmcs12_rare", number_or_null(c.need_sync_vmcs02_to_vmcs12_rare)},
+            {"vmx_fail", number_or_null(c.vmx_fail)},
+            {"current_vmptr", hex_or_null(c.current_vmptr)},
+            {"cr0", hex_or_null(c.cr0)},
+            {"cr3", hex_or_null(c.cr3)},
+            {"cr4", hex_or_null(c.cr4)},
+            {"efer", hex_or_null(c.efer)},
+            {"regs_avail", hex_or_null(c.regs_avail)},
+            {"regs_dirty", hex_or_null(c.regs_dirty)},
+            {"hflags", hex_or_null(c.hflags)}};
+}
+
+Json evidence(const Transition& t) {
+    Json list = Json::array();
+    for (const nested::Evidence& e : t.evidence) {
+        const auto field = static_cast<Field>(e.encoding);
+        list.push_back({{"op", e.op == nested::Evidence::Op::Vmread ? "vmread" : "vmwrite"},
+                        {"field", vmx::index_of(field) ? std::string(vmx::name_of(field)) : hex(e.encoding)},
+                        {"value", value_text(e.value)},
+                        {"at", e.at}});
+    }
+    return list;
+}
+
+Json conditions(const nested::Verdict& v) {
+    Json list = Json::array();
+    for (const nested::Condition& c : v.conditions)
+        list.push_back({{"name", c.name}, {"value", c.value}, {"held", number_or_null(c.held)}, {"meaning", c.meaning}});
+    return list;
+}
+
+Json pdptr_values(const Transition& t) {
+    Json vmcs12 = Json::array(), vmcs02 = Json::array(), cached = Json::array();
+    for (const Field f : kPdptrs) {
+        vmcs12.push_back(value_text(t.vmcs12_after[f]));
+        vmcs02.push_back(value_text(t.vmcs02_after[f]));
+    }
+    for (const Value& v : t.cached_pdptrs) cached.push_back(value_text(v));
+    return {{"vmcs12", vmcs12}, {"vmcs02", vmcs02}, {"cached", cached}};
+}
+
+Json pdptr(const Transition& t) {
+    const auto v = nested::pdptr_verdict(t);
+    if (!v) return nullptr;
+    return {{"direction", name_of(v->direction)},
+            {"verdict", name_of(v->did)},
+            {"reason", v->reason},
+            {"by_rule", name_of(v->by_rule)},
+            {"by_evidence", name_of(v->by_evidence)},
+            {"is", {{"vmcs12", name_of(v->vmcs12)}, {"vmcs02", name_of(v->vmcs02)}}},
+            {"used", number_or_null(v->used)},
+            {"alarm", v->alarm},
+            {"evidence", evidence(t)},
+            {"values", pdptr_values(t)},
+            {"agree", v->agree},
+            {"row", v->row},
+            {"evidence_gap", v->evidence_gap},
+            {"conditions", conditions(*v)}};
+}
+
+Json changed(const Transition& t) {
+    Json list = Json::array();
+    for (const nested::Change& c : nested::changed_fields(t)) {
+        Json row = {{"field", vmx::name_of(c.field)},
+                    {"vmcs12", value_text(t.vmcs12_after[c.field])},
+                    {"vmcs02", value_text(t.vmcs02_after[c.field])}};
+        if (c.in_vmcs12) row["vmcs12_was"] = value_text(t.vmcs12_before[c.field]);
+        if (c.in_vmcs02) row["vmcs02_was"] = value_text(t.vmcs02_before[c.field]);
+        list.push_back(std::move(row));
+    }
+    return list;
+}
+
+Json registers(const Transition& t) {
+    Json regs = Json::object();
+    for (std::size_t i = 0; i < nested::kRegCount; ++i) regs[std::string(kRegNames[i])] = value_text(t.regs[i]);
+    return regs;
+}
+
+}  // namespace
+
+Json to_json(const Transition& t) {
+    return {{"seq", t.seq},
+            {"vcpu", t.vcpu},
+            {"kind", name_of(t.kind)},
+            {"tsc", hex(t.tsc)},
+            {"status", number_or_null(t.status)},
+            {"exit_reason", exit_reason(t.exit.reason)},
+            {"levels", levels_of(t.kind)},
+            {"exit", exit_info(t.exit)},
+            {"context", context(t.context)},
+            {"pdptr", pdptr(t)},
+            {"changed", changed(t)},
+            {"regs", registers(t)},
+            {"vmcs02_as_of", t.vmcs02_as_of},
+            {"lost_before", t.lost_before},
+            {"notes", t.notes}};
+}
+
+Json field_to_json(const Transition& t, Field field) {
+    return {{"field", vmx::name_of(field)},
+            {"group", vmx::name_of(vmx::all_fields()[*vmx::index_of(field)].group)},
+            {"vmcs12", value_text(t.vmcs12_after[field])},
+            {"vmcs02", value_text(t.vmcs02_after[field])}};
+}
+
+std::string to_line(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+}  // namespace vmxscope::core
