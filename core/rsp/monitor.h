@@ -1,0 +1,32 @@
+// The `monitor` commands, for people at a gdb prompt: text in, text out.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "core/result.h"
+#include "core/target.h"
+
+namespace vmxscope::core::rsp {
+
+struct MonitorCommand {
+    enum class Verb : std::uint8_t { Help, Info, Pdptr, Fields, Step, Stepi };
+    Verb verb = Verb::Help;
+    StepKind kind = StepKind::Transition;  // of Step and Stepi
+    std::string regex;                     // of Fields
+};
+
+/// An unknown command, kind of step, or a superfluous word is an Error that says what there is.
+Result<MonitorCommand> parse_monitor(std::string_view text);
+
+/// The answer to every command but Step and Stepi. `newest` is the selected vCPU's, null = none yet.
+Result<std::string> monitor_text(const MonitorCommand& command, Target& target, const nested::Transition* newest);
+
+/// What a `monitor step` came to; `gave_up` = it was interrupted for taking too long.
+std::string step_text(Target& target, const Stop& stop, StepKind kind, bool gave_up);
+
+std::string step_kinds();                 // "transition, nested, entry, exit"
+std::string_view describe(StepKind kind);  // completes "runs to the next "
+
+}  // namespace vmxscope::core::rsp

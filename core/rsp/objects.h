@@ -1,0 +1,22 @@
+// The small objects that `qXfer:vmx:read:` serves as JSON: info, vcpus, history. Written and read here; what is read is
+// checked. (Transitions have an encoding of their own: nested/transition_codec.h.)
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "core/target.h"
+
+namespace vmxscope::core::rsp {
+
+std::string info_text(const TargetInfo& info);
+std::string vcpus_text(const std::vector<Vcpu>& vcpus);
+std::string history_text(const History& history);
+
+Result<TargetInfo> parse_info(std::string_view text);
+Result<std::vector<Vcpu>> parse_vcpus(std::string_view text);
+Result<History> parse_history(std::string_view text);
+
+}  // namespace vmxscope::core::rsp
