@@ -165,6 +165,8 @@ static void fire(struct hook *hook, unsigned long vcpu, const struct pt_regs *re
 	if (!slot)
 		return;
 	known = loaded_vmcs(s, vcpu, &pa, &is_vmcs02);
+	if ((hook->spec.flags & VMXSCOPE_HOOK_LEVEL2) && !(known && is_vmcs02))
+		return;
 	r = slot->scratch;
 	memset(r, 0, sizeof(*r));
 	r->size = sizeof(*r);
@@ -288,10 +290,10 @@ int place_hooks(struct session *s)
 	return 0;
 }
 
-/* After this no handler runs and none will. */
+/* After this no handler runs and none will. In one go, as each removal would wait for RCU. */
 void remove_hooks(struct session *s)
 {
-	u32 i;
+	u32 i, probes = 0, returns = 0;
 
 	for (i = 0; i < s->setup.nr_hooks; i++) {
 		struct hook *hook = &s->hooks[i];
@@ -299,11 +301,13 @@ void remove_hooks(struct session *s)
 		if (!hook->placed)
 			continue;
 		if (hook->spec.kind == VMXSCOPE_AT_RETURN)
-			unregister_kretprobe(&hook->krp);
+			s->krps[returns++] = &hook->krp;
 		else
-			unregister_kprobe(&hook->kp);
+			s->kps[probes++] = &hook->kp;
 		hook->placed = false;
 	}
+	unregister_kretprobes(s->krps, returns);
+	unregister_kprobes(s->kps, probes);
 }
 
 u32 missed_hits(struct session *s)

@@ -78,12 +78,16 @@ static void free_parts(struct session *s)
 	}
 	kvfree(s->slots);
 	kvfree(s->hooks);
+	kvfree(s->kps);
+	kvfree(s->krps);
 	kvfree(s->mems);
 	kvfree(s->fields);
 	bitmap_free(s->unsupported);
 	ring_free(&s->ring);
 	s->slots = NULL;
 	s->hooks = NULL;
+	s->kps = NULL;
+	s->krps = NULL;
 	s->mems = NULL;
 	s->fields = NULL;
 	s->unsupported = NULL;
@@ -120,8 +124,10 @@ static int take_lists(struct session *s)
 	s->mems = kvcalloc(max(c->nr_mems, 1u), sizeof(*s->mems), GFP_KERNEL);
 	s->fields = kvcalloc(max(c->nr_fields, 1u), sizeof(*s->fields), GFP_KERNEL);
 	s->hooks = kvcalloc(c->nr_hooks, sizeof(*s->hooks), GFP_KERNEL);
+	s->kps = kvcalloc(c->nr_hooks, sizeof(*s->kps), GFP_KERNEL);
+	s->krps = kvcalloc(c->nr_hooks, sizeof(*s->krps), GFP_KERNEL);
 	s->unsupported = bitmap_zalloc(max(c->nr_fields, 1u), GFP_KERNEL);
-	if (!s->mems || !s->fields || !s->hooks || !s->unsupported)
+	if (!s->mems || !s->fields || !s->hooks || !s->kps || !s->krps || !s->unsupported)
 		return -ENOMEM;
 	if (copy_from_user(s->mems, u64_to_user_ptr(c->mems), c->nr_mems * sizeof(*s->mems)) ||
 	    copy_from_user(s->fields, u64_to_user_ptr(c->fields), c->nr_fields * sizeof(*s->fields)))

@@ -58,6 +58,8 @@ struct session {
 	bool closing;
 	struct vmxscope_setup setup;
 	struct hook *hooks;
+	struct kprobe **kps;			/* nr_hooks of each: what remove_hooks() removes */
+	struct kretprobe **krps;
 	struct vmxscope_mem *mems;
 	u16 *fields;
 	unsigned long *unsupported;		/* fields that answered VMfailValid once: not asked again */

@@ -53,6 +53,7 @@ enum vmxscope_hook_kind {
 #define VMXSCOPE_HOOK_IMAGE	(1u << 0)	/* read all fields of the loaded VMCS */
 #define VMXSCOPE_HOOK_PRE_ENTRY	(1u << 1)	/* KVM looks at thread work after this and before the VM-entry: hold here */
 #define VMXSCOPE_HOOK_OPTIONAL	(1u << 2)	/* setup goes on if it cannot be placed */
+#define VMXSCOPE_HOOK_LEVEL2	(1u << 3)	/* only while vmcs02 is the loaded VMCS */
 
 struct vmxscope_hook {
 	char symbol[VMXSCOPE_SYMBOL];	/* "kvm_intel:vmx_vcpu_run", zero-terminated */

@@ -1,0 +1,101 @@
+// vmxscope-agent: root, on the host whose KVM runs the nested guest. Serves it over the GDB remote protocol.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <string>
+
+#include "core/rsp/endpoint.h"
+#include "core/rsp/server.h"
+#include "plugins/kvm/kvm_target.h"
+#include "plugins/kvm/probe_plan.h"
+#include "plugins/kvm/processes.h"
+
+using namespace vmxscope;
+
+namespace {
+
+std::atomic<bool> stop{false};
+void on_signal(int) { stop = true; }
+
+struct Options {
+    std::uint32_t pid = 0;
+    std::string listen, group, resume_qmp;
+    int connection = -1;
+    bool trust_network = false;
+};
+
+void say(std::string_view line) {
+    fmt::print("vmxscope-agent: {}\n", line);
+    std::fflush(stdout);
+}
+
+int complain(const core::Error& error) {
+    fmt::print(stderr, "vmxscope-agent: {}\n", error.text());
+    return 1;
+}
+
+core::Result<void> check() {
+    if (::geteuid() != 0) return core::fail("The agent reads kernel memory and needs root.", "Run it with sudo.");
+    return kvm::check_host();
+}
+
+/// Everything is looked up anew for every client: the modules may have been reloaded since the last one.
+core::Result<std::unique_ptr<core::Target>> make_target(const Options& options, bool first) {
+    if (const auto ok = check(); !ok) return tl::unexpected(ok.error());
+    const auto process = kvm::choose_process(options.pid);
+    if (!process) return tl::unexpected(process.error());
+    auto plan = kvm::plan_probes();
+    if (!plan) return tl::unexpected(plan.error());
+    return kvm::attach_kvm(std::move(*plan), *process, {first ? options.resume_qmp : std::string{}});
+}
+
+int serve(const Options& options) {
+    bool first = true;  // a paused guest is let go once; later pauses are the user's
+    core::rsp::Server server(
+        [&]() -> core::Result<std::unique_ptr<core::Target>> {
+            auto target = make_target(options, first);
+            if (target) first = false;
+            return target;
+        },
+        {.log = say});
+    if (options.connection >= 0) {
+        const auto ok = server.serve_connection(core::Fd(options.connection), stop);
+        return ok ? 0 : complain(ok.error());
+    }
+    if (const auto ok = check(); !ok) return complain(ok.error());
+    const auto endpoint = core::rsp::parse_endpoint(options.listen);
+    if (!endpoint) return complain(endpoint.error());
+    const auto listener = core::rsp::listen_on(*endpoint, {options.group, options.trust_network});
+    if (!listener) return complain(listener.error());
+    say(fmt::format("listening on {}", listener->endpoint().text()));
+    const auto ok = server.serve(*listener, stop);
+    return ok ? 0 : complain(ok.error());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app{"Serves a KVM guest's nested VM-entries and VM-exits over the GDB remote protocol."};
+    Options options;
+    app.add_option("--pid", options.pid, "The VMM's process; without it, the only one that runs a nested guest");
+    app.add_option("--listen", options.listen, "unix:PATH or tcp:HOST:PORT")->default_val("unix:/run/vmxscope/agent.sock");
+    app.add_option("--group", options.group, "Group that may open the unix socket (default: root's)");
+    app.add_flag("--trust-network", options.trust_network, "Listen on an address that other machines reach: whoever reaches it controls the guest");
+    app.add_option("--resume-qmp", options.resume_qmp, "QEMU's monitor socket: let the paused guest go once everything is watched");
+    app.add_option("--connection", options.connection, "Serve this open socket instead, and end with it");
+    app.set_version_flag("--version", VMXSCOPE_VERSION);
+    app.footer("Examples:\n  vmxscope-agent\n  vmxscope-agent --pid 1234 --listen tcp:127.0.0.1:4000\nThen: vmxscope unix:/run/vmxscope/agent.sock, or: gdb -ex 'target remote 127.0.0.1:4000'");
+    CLI11_PARSE(app, argc, argv);
+
+    struct sigaction action {};
+    action.sa_handler = on_signal;
+    ::sigaction(SIGINT, &action, nullptr);
+    ::sigaction(SIGTERM, &action, nullptr);
+    ::signal(SIGPIPE, SIG_IGN);
+    return serve(options);
+}

@@ -1,0 +1,67 @@
+// /dev/vmxscope from user space: one session of the module, and its ring read record by record.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/result.h"
+#include "plugins/kvm/probe_plan.h"
+
+namespace vmxscope::kvm {
+
+/// What a record of the ring refers to; valid only while its visitor runs.
+struct RawRecord {
+    vmxscope_record header;
+    std::span<const std::byte> payload;
+};
+
+/// Walks the ring's bytes from `tail` to `head` (running counts) in a ring of a power-of-two size and calls `visit` for
+/// every record but the padding. Returns the new tail, or an Error when a record's size is impossible.
+core::Result<std::uint64_t> walk_ring(std::span<const std::byte> ring, std::uint64_t tail, std::uint64_t head,
+                                      const std::function<void(const RawRecord&)>& visit);
+
+struct SlotStatus {
+    std::uint32_t tid;
+    bool held;
+    std::uint64_t lost;
+};
+
+struct SessionStatus {
+    std::vector<SlotStatus> slots;
+    std::uint32_t missed = 0;  // probe hits that the kernel skipped
+};
+
+class Device {
+  public:
+    /// Opens the device and places every hook. `armed`: stop classes of a vCPU when first seen. Hooks that could not be
+    /// placed although they were optional are added to plan.notes.
+    static core::Result<std::unique_ptr<Device>> open(ProbePlan& plan, std::uint32_t tgid, std::uint32_t armed);
+    ~Device();
+    Device(const Device&) = delete;
+    Device& operator=(const Device&) = delete;
+
+    core::Result<void> run(std::uint32_t slot, std::uint32_t armed, std::uint32_t flags);
+    core::Result<SessionStatus> status();
+    /// Waits up to `limit` for records, then visits all there are. Returns how many.
+    core::Result<std::size_t> read(std::chrono::milliseconds limit, const std::function<void(const RawRecord&)>& visit);
+
+  private:
+    Device() = default;
+    void keep_alive();
+
+    int fd_ = -1;
+    std::byte* map_ = nullptr;
+    std::uint32_t slots_ = 0;
+    std::atomic<bool> ending_{false};
+    std::thread pinger_;  // the module lets every vCPU go when it has not heard of us for kWatchdog
+};
+
+}  // namespace vmxscope::kvm

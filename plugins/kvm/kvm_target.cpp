@@ -1,0 +1,384 @@
+#include "plugins/kvm/kvm_target.h"
+
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+#include <fstream>
+#include <map>
+#include <utility>
+
+#include "plugins/kvm/assembler.h"
+#include "plugins/kvm/device.h"
+#include "plugins/kvm/qmp.h"
+#include "plugins/kvm/sample.h"
+
+#ifndef VMXSCOPE_VERSION
+#error "VMXSCOPE_VERSION is given by the build"
+#endif
+
+namespace vmxscope::kvm {
+namespace {
+
+using core::Action;
+using core::Result;
+using core::StepKind;
+using core::Stop;
+using core::VcpuState;
+using nested::Transition;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr std::size_t kHistory = 2048;            // transitions kept, some 25 MB
+constexpr auto kFirstStop = std::chrono::seconds(5);  // after attach: an idle guest enters nothing
+
+std::uint32_t stop_classes(StepKind k) {
+    switch (k) {
+        case StepKind::Nested: return kStopNestedEntry | kStopNestedExit;
+        case StepKind::Entry: return kStopNestedEntry;
+        case StepKind::Exit: return kStopNestedExit;
+        case StepKind::Transition: break;
+    }
+    return kStopL1Exit | kStopNestedEntry | kStopL2Entry | kStopL2Exit | kStopNestedExit | kStopL1Entry;
+}
+
+std::optional<bool> ept_parameter() {
+    std::ifstream in("/sys/module/kvm_intel/parameters/ept");
+    char c = 0;
+    if (!(in >> c)) return std::nullopt;
+    return c == 'Y' || c == '1';
+}
+
+std::string cpu_name() {
+    std::ifstream in("/proc/cpuinfo");
+    for (std::string line; std::getline(in, line);)
+        if (line.starts_with("model name"))
+            if (const auto colon = line.find(": "); colon != std::string::npos) return line.substr(colon + 2);
+    return "unknown";
+}
+
+/// One vCPU as the module knows it, by slot.
+struct Slot {
+    explicit Slot(Assembler a) : assembler(std::move(a)) {}
+    Assembler assembler;
+    std::uint32_t tid = 0;
+    bool held = false;                  // asleep before its next VM-entry
+    bool going = false;                 // told to run since the last stop
+    std::optional<StepKind> step;       // … to what; empty = run on
+    std::uint64_t shown = 0;            // seq of its newest shown transition
+};
+
+class KvmTarget : public core::Target {
+  public:
+    KvmTarget(ProbePlan plan, std::uint32_t pid) : plan_(std::move(plan)), pid_(pid), ept_(ept_parameter()) {}
+    ~KvmTarget() override {
+        if (pidfd_ >= 0) ::close(pidfd_);
+    }
+
+    Result<void> start(const AttachOptions& options);
+    const core::TargetInfo& info() const override { return info_; }
+    Result<std::vector<core::Vcpu>> vcpus() override;
+    Result<void> resume(const std::vector<Action>& actions) override;
+    Result<std::optional<Stop>> wait(milliseconds limit) override;
+    Result<void> interrupt() override;
+    Result<core::History> history() override;
+    Result<Transition> transition(std::uint64_t seq) override;
+    Result<void> detach() override;
+
+  private:
+    Result<void> drain(milliseconds limit);
+    Result<void> notice_unreported_holds();
+    void take(const RawRecord& record);
+    void keep(Slot& slot, Transition t);
+    Slot& slot_of(std::uint32_t index, std::uint32_t tid);
+    const Transition* next_match(const Slot& slot) const;
+    std::optional<Stop> look_for_stop();
+    Stop stop_at(Slot& slot, std::uint32_t index, Stop::Why why, std::uint64_t seq);
+    Result<void> stop_all();
+    Result<void> let_go(std::uint32_t index, Slot& slot);
+    std::uint64_t newest_of(const Slot& slot) const;
+    bool process_gone() const;
+    std::uint32_t id_of(std::uint32_t index, const Slot& slot) const { return slot.assembler.vcpu_id().value_or(index); }
+
+    ProbePlan plan_;
+    std::uint32_t pid_;
+    std::optional<bool> ept_;
+    core::TargetInfo info_;
+    std::unique_ptr<Device> device_;
+    int pidfd_ = -1;
+    std::map<std::uint32_t, Slot> slots_;
+    std::deque<Transition> history_;  // consecutive seq
+    std::uint64_t last_seq_ = 0, lost_ = 0;
+    bool running_ = false;            // some vCPU was let go since the last stop
+    bool attaching_ = true;           // the first stop is still to come
+    bool interrupted_ = false;
+    bool gone_ = false;
+    steady_clock::time_point attached_at_, asked_at_;
+};
+
+Result<void> KvmTarget::start(const AttachOptions& options) {
+    auto device = Device::open(plan_, pid_, VMXSCOPE_STOP_NOW);
+    if (!device) return tl::unexpected(device.error());
+    device_ = std::move(*device);
+    pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
+    if (pidfd_ < 0) return core::fail(fmt::format("Process {} has ended.", pid_));
+    if (!options.resume_qmp.empty())
+        if (const auto ok = qmp_continue(options.resume_qmp); !ok) return ok;
+    utsname name{};
+    ::uname(&name);
+    info_.name = fmt::format("kvm:{}", pid_);
+    info_.kernel = name.release;
+    info_.cpu = cpu_name();
+    info_.pid = pid_;
+    info_.agent = VMXSCOPE_VERSION;
+    info_.notes = plan_.notes;
+    running_ = true;
+    attached_at_ = steady_clock::now();
+    return {};
+}
+
+// --- Records in ------------------------------------------------------------------------------------------------------
+
+Slot& KvmTarget::slot_of(std::uint32_t index, std::uint32_t tid) {
+    auto it = slots_.find(index);
+    if (it == slots_.end()) it = slots_.emplace(index, Slot(Assembler(ept_, plan_.evidence_complete))).first;
+    it->second.tid = tid;
+    return it->second;
+}
+
+void KvmTarget::keep(Slot& slot, Transition t) {
+    slot.assembler.number(t, ++last_seq_);
+    lost_ += t.lost_before;
+    history_.push_back(std::move(t));
+    if (history_.size() > kHistory) history_.pop_front();
+}
+
+void KvmTarget::take(const RawRecord& record) {
+    const vmxscope_record& h = record.header;
+    Slot& slot = slot_of(h.slot, h.tid);
+    switch (h.type) {
+        case VMXSCOPE_REC_HOOK:
+            if (const auto sample = decode_sample(record, plan_))
+                for (Transition& t : slot.assembler.take(*sample)) keep(slot, std::move(t));
+            else
+                ++lost_;
+            break;
+        case VMXSCOPE_REC_OP: {
+            if (h.hook >= plan_.meaning.size()) break;
+            nested::Evidence e;
+            e.op = plan_.hooks[h.hook].kind == VMXSCOPE_AT_VMWRITE ? nested::Evidence::Op::Vmwrite : nested::Evidence::Op::Vmread;
+            e.encoding = static_cast<std::uint16_t>(h.regs[0]);
+            if (h.flags & VMXSCOPE_REC_VALUE) e.value = vmx::Value::of(h.regs[1]);
+            e.at = plan_.meaning[h.hook].at;
+            slot.assembler.take(e, h.lost);
+            break;
+        }
+        case VMXSCOPE_REC_HELD: slot.held = true; break;
+        case VMXSCOPE_REC_RELEASED: slot.held = false; break;
+        default: ++lost_;
+    }
+}
+
+Result<void> KvmTarget::drain(milliseconds limit) {
+    const auto n = device_->read(limit, [this](const RawRecord& r) { take(r); });
+    if (!n) return tl::unexpected(n.error());
+    return {};
+}
+
+// --- Running and stopping --------------------------------------------------------------------------------------------
+
+/// The oldest transition of this vCPU that was not shown and that its step is after. A vCPU passes several transitions
+/// before it can be held; they are shown one by one while it stays where it is.
+const Transition* KvmTarget::next_match(const Slot& slot) const {
+    if (!slot.step) return nullptr;
+    const auto id = slot.assembler.vcpu_id();
+    auto it = std::lower_bound(history_.begin(), history_.end(), slot.shown + 1, [](const Transition& t, std::uint64_t seq) { return t.seq < seq; });
+    it = std::find_if(it, history_.end(), [&](const Transition& t) { return t.vcpu == id && core::matches(*slot.step, t.kind); });
+    return it == history_.end() ? nullptr : &*it;
+}
+
+std::uint64_t KvmTarget::newest_of(const Slot& slot) const {
+    const auto id = slot.assembler.vcpu_id();
+    const auto it = std::find_if(history_.rbegin(), history_.rend(), [&](const Transition& t) { return t.vcpu == id; });
+    return it == history_.rend() ? 0 : it->seq;
+}
+
+Result<void> KvmTarget::let_go(std::uint32_t index, Slot& slot) {
+    slot.held = false;
+    slot.going = true;
+    return device_->run(index, slot.step ? stop_classes(*slot.step) : 0, VMXSCOPE_RUN_RELEASE);
+}
+
+Result<void> KvmTarget::stop_all() { return device_->run(VMXSCOPE_ALL_SLOTS, VMXSCOPE_STOP_NOW, VMXSCOPE_RUN_KICK); }
+
+Stop KvmTarget::stop_at(Slot& slot, std::uint32_t index, Stop::Why why, std::uint64_t seq) {
+    for (auto& [other_index, other] : slots_) {
+        if (other.going && !other.step) other.shown = std::max(other.shown, newest_of(other));
+        other.going = false;
+    }
+    slot.shown = std::max(slot.shown, seq);
+    running_ = attaching_ = interrupted_ = false;
+    // All-stop. Those that run on are held at their next VM-entry; an error here would show at the next call.
+    (void)stop_all();
+    return {why, id_of(index, slot), slot.shown, {}};
+}
+
+std::optional<Stop> KvmTarget::look_for_stop() {
+    const Transition* first = nullptr;
+    std::uint32_t where = 0;
+    for (auto& [index, slot] : slots_) {
+        const Transition* t = slot.held ? next_match(slot) : nullptr;
+        if (!t || (first && first->seq < t->seq)) continue;
+        first = t;
+        where = index;
+    }
+    if (first) return stop_at(slots_.at(where), where, Stop::Why::Transition, first->seq);
+    if (!interrupted_ && !attaching_) return std::nullopt;
+    for (auto& [index, slot] : slots_)
+        if (slot.held) return stop_at(slot, index, attaching_ ? Stop::Why::Attached : Stop::Why::Interrupted, newest_of(slot));
+    if (attaching_ && steady_clock::now() - attached_at_ > kFirstStop) {
+        attaching_ = running_ = false;
+        return Stop{Stop::Why::Attached, 0, 0, "No vCPU is about to enter the guest: it is halted, paused or in user space."};
+    }
+    return std::nullopt;
+}
+
+bool KvmTarget::process_gone() const {
+    pollfd p{pidfd_, POLLIN, 0};
+    return ::poll(&p, 1, 0) > 0;
+}
+
+/// A full ring can swallow the record that says "held". The module's status has it too; it is asked now and then.
+Result<void> KvmTarget::notice_unreported_holds() {
+    const auto now = steady_clock::now();
+    if (now - asked_at_ < milliseconds(250)) return {};
+    asked_at_ = now;
+    const auto status = device_->status();
+    if (!status) return tl::unexpected(status.error());
+    for (std::uint32_t i = 0; i < status->slots.size(); ++i)
+        if (status->slots[i].held) slot_of(i, status->slots[i].tid).held = true;
+    return {};
+}
+
+Result<std::optional<Stop>> KvmTarget::wait(milliseconds limit) {
+    const auto end = steady_clock::now() + limit;
+    for (;;) {
+        if (const auto ok = drain(milliseconds(0)); !ok) return tl::unexpected(ok.error());
+        if (gone_ || process_gone()) {
+            gone_ = true;
+            running_ = false;
+            return Stop{Stop::Why::GuestGone, 0, last_seq_, fmt::format("Process {} has ended, and the guest with it.", pid_)};
+        }
+        if (!running_) return std::optional<Stop>{};
+        if (auto stop = look_for_stop()) return stop;
+        // Held without what it was to run to (told to stop just before it was told to run): on with it.
+        for (auto& [index, slot] : slots_)
+            if (slot.held && slot.going && !interrupted_)
+                if (const auto ok = let_go(index, slot); !ok) return tl::unexpected(ok.error());
+        if (const auto ok = notice_unreported_holds(); !ok) return tl::unexpected(ok.error());
+        const auto left = std::chrono::duration_cast<milliseconds>(end - steady_clock::now());
+        if (left.count() <= 0) return std::optional<Stop>{};
+        if (const auto ok = drain(std::min(left, milliseconds(20))); !ok) return tl::unexpected(ok.error());
+    }
+}
+
+Result<void> KvmTarget::resume(const std::vector<Action>& actions) {
+    if (gone_) return core::fail("The guest has ended: there is nothing to run.");
+    if (const auto ok = drain(milliseconds(0)); !ok) return ok;
+    const bool everyone = std::any_of(actions.begin(), actions.end(), [](const Action& a) { return !a.vcpu; });
+    const Action* rest = nullptr;
+    for (const Action& a : actions)
+        if (!a.vcpu && !rest) rest = &a;
+    // vCPUs that were never seen run on, or stop at once when nobody named them.
+    const std::uint32_t unseen = everyone ? (rest->step ? stop_classes(*rest->step) : 0) : VMXSCOPE_STOP_NOW;
+    if (const auto ok = device_->run(VMXSCOPE_ALL_SLOTS, unseen, 0); !ok) return ok;
+    bool shown_already = false;
+    std::vector<std::uint32_t> go;
+    for (auto& [index, slot] : slots_) {
+        const auto id = slot.assembler.vcpu_id();
+        const auto named = std::find_if(actions.begin(), actions.end(), [&](const Action& a) { return a.vcpu && a.vcpu == id; });
+        const Action* action = named != actions.end() ? &*named : rest;
+        slot.step.reset();
+        if (!action) {
+            if (const auto ok = device_->run(index, VMXSCOPE_STOP_NOW, 0); !ok) return ok;
+            continue;
+        }
+        slot.step = action->step;
+        shown_already |= slot.held && next_match(slot);
+        go.push_back(index);
+    }
+    running_ = true;
+    // A step that ends at a transition already seen moves no vCPU.
+    if (shown_already) return {};
+    for (const std::uint32_t index : go) {
+        Slot& slot = slots_.at(index);
+        if (!slot.step) slot.shown = std::max(slot.shown, newest_of(slot));
+        if (const auto ok = let_go(index, slot); !ok) return ok;
+    }
+    return {};
+}
+
+Result<void> KvmTarget::interrupt() {
+    if (!running_) return {};
+    interrupted_ = true;
+    return stop_all();
+}
+
+// --- Looking ---------------------------------------------------------------------------------------------------------
+
+Result<std::vector<core::Vcpu>> KvmTarget::vcpus() {
+    if (const auto ok = drain(milliseconds(0)); !ok) return tl::unexpected(ok.error());
+    std::vector<core::Vcpu> out;
+    for (auto& [index, slot] : slots_) {
+        core::Vcpu v;
+        v.id = id_of(index, slot);
+        v.tid = slot.tid;
+        v.state = gone_ ? VcpuState::Gone : slot.held ? VcpuState::Held : running_ ? VcpuState::Running : VcpuState::Waiting;
+        v.level = slot.assembler.level();
+        v.last_seq = slot.shown;
+        out.push_back(v);
+    }
+    std::sort(out.begin(), out.end(), [](auto& a, auto& b) { return a.id < b.id; });
+    return out;
+}
+
+/// Up to the newest shown transition: what lies ahead of it was passed by the vCPU but is for later steps to show.
+Result<core::History> KvmTarget::history() {
+    core::History h;
+    h.lost = lost_;
+    std::uint64_t shown = 0;
+    for (const auto& [index, slot] : slots_) shown = std::max(shown, slot.shown);
+    if (running_ && !history_.empty()) shown = std::max(shown, history_.back().seq);
+    if (!history_.empty() && shown >= history_.front().seq) {
+        h.first = history_.front().seq;
+        h.last = shown;
+    }
+    return h;
+}
+
+Result<Transition> KvmTarget::transition(std::uint64_t seq) {
+    if (history_.empty() || seq < history_.front().seq || seq > history_.back().seq)
+        return core::fail(fmt::format("Transition {} is not kept (any more).", seq), fmt::format("The newest {} are.", kHistory));
+    return history_[seq - history_.front().seq];
+}
+
+Result<void> KvmTarget::detach() {
+    device_.reset();
+    running_ = false;
+    return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<core::Target>> attach_kvm(ProbePlan plan, const KvmProcess& process, const AttachOptions& options) {
+    auto target = std::make_unique<KvmTarget>(std::move(plan), process.pid);
+    if (const auto ok = target->start(options); !ok) return tl::unexpected(ok.error());
+    return target;
+}
+
+}  // namespace vmxscope::kvm

@@ -1,0 +1,238 @@
+#include "plugins/kvm/probe_plan.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <utility>
+
+#include "nested/vmcs12.h"
+#include "plugins/kvm/btf.h"
+#include "plugins/kvm/code.h"
+#include "plugins/kvm/symbols.h"
+#include "vmx/field.h"
+
+namespace vmxscope::kvm {
+namespace {
+
+constexpr const char* kModule = "kvm_intel";
+enum : std::uint32_t { kState = 1, kRegs = 2, kVmcs12 = 4, kCache = 8, kWhole = kState | kRegs | kVmcs12 | kCache };
+
+// --- KVM's state ---------------------------------------------------------------------------------------------------
+
+/// A member of struct vcpu_vmx; with `then` a pointer there is followed, to that member of `to`.
+struct MemberRow {
+    StateMember member;
+    const char* path;
+    const char* to;    // type that the pointer points at; null = no pointer
+    const char* then;  // member there; "" = its start
+    std::uint32_t groups;
+    bool needed;
+};
+
+constexpr MemberRow kMembers[] = {
+    {StateMember::VcpuId, "vcpu.vcpu_id", nullptr, nullptr, kState, true},
+    {StateMember::Regs, "vcpu.arch.regs", nullptr, nullptr, kRegs, true},
+    {StateMember::Cr0, "vcpu.arch.cr0", nullptr, nullptr, kState, true},
+    {StateMember::Cr3, "vcpu.arch.cr3", nullptr, nullptr, kState, true},
+    {StateMember::Cr4, "vcpu.arch.cr4", nullptr, nullptr, kState, true},
+    {StateMember::Efer, "vcpu.arch.efer", nullptr, nullptr, kState, true},
+    {StateMember::Hflags, "vcpu.arch.hflags", nullptr, nullptr, kState, false},
+    {StateMember::RegsAvail, "vcpu.arch.regs_avail", nullptr, nullptr, kState, false},
+    {StateMember::RegsDirty, "vcpu.arch.regs_dirty", nullptr, nullptr, kState, false},
+    // v5.14 158a48ecf776: before it, PDPTRs never came from user space.
+    {StateMember::PdptrsFromUserspace, "vcpu.arch.pdptrs_from_userspace", nullptr, nullptr, kState, false},
+    {StateMember::CachedPdptrs, "vcpu.arch.walk_mmu", "kvm_mmu", "pdptrs", kCache, false},
+    {StateMember::Fail, "fail", nullptr, nullptr, kState, false},
+    {StateMember::DirtyVmcs12, "nested.dirty_vmcs12", nullptr, nullptr, kState, true},
+    {StateMember::NestedRunPending, "nested.nested_run_pending", nullptr, nullptr, kState, false},
+    {StateMember::NeedVmcs12ToShadowSync, "nested.need_vmcs12_to_shadow_sync", nullptr, nullptr, kState, false},
+    {StateMember::NeedSyncVmcs02ToVmcs12Rare, "nested.need_sync_vmcs02_to_vmcs12_rare", nullptr, nullptr, kState, false},
+    {StateMember::CurrentVmptr, "nested.current_vmptr", nullptr, nullptr, kState, false},
+    // v5.14 1e9dfbd748f3 added hv_evmcs_vmptr; v6.8 5a30f97683af lets CONFIG_KVM_HYPERV=n leave all three out.
+    {StateMember::HvEvmcsVmptr, "nested.hv_evmcs_vmptr", nullptr, nullptr, kState, false},
+    {StateMember::HvEvmcs, "nested.hv_evmcs", nullptr, nullptr, kState, false},
+    {StateMember::HvCleanFields, "nested.hv_evmcs", "hv_enlightened_vmcs", "hv_clean_fields", kState, false},
+    {StateMember::Vmcs12, "nested.cached_vmcs12", "vmcs12", "", kVmcs12, true},
+};
+
+core::Result<Member> need(const Btf& btf, const char* type, const char* path) {
+    if (const auto m = btf.member(type, path)) return *m;
+    return core::fail(fmt::format("This kernel's {} has no member {} in struct {}.", kModule, path, type),
+                      "This version of vmxscope does not know this KVM: please report the kernel's version.");
+}
+
+core::Result<vmxscope_mem> locate(const Btf& btf, const MemberRow& row) {
+    const auto start = need(btf, "vcpu_vmx", row.path);
+    if (!start) return tl::unexpected(start.error());
+    vmxscope_mem mem{};
+    mem.groups = row.groups;
+    mem.chain.depth = 1;
+    mem.chain.offset[0] = static_cast<std::int32_t>(start->offset);
+    mem.size = start->size;
+    if (!row.to) return mem;
+    mem.chain.depth = 2;
+    if (*row.then) {
+        const auto then = need(btf, row.to, row.then);
+        if (!then) return tl::unexpected(then.error());
+        mem.chain.offset[1] = static_cast<std::int32_t>(then->offset);
+        mem.size = then->size;
+    } else {
+        mem.size = btf.size_of(row.to).value_or(sizeof(nested::Vmcs12));
+    }
+    return mem;
+}
+
+core::Result<void> plan_state(const Btf& btf, ProbePlan& plan) {
+    if (const auto vcpu = need(btf, "vcpu_vmx", "vcpu"); !vcpu || vcpu->offset != 0)
+        return core::fail("struct vcpu_vmx does not begin with its struct kvm_vcpu in this kernel.");
+    for (const MemberRow& row : kMembers) {
+        const auto mem = locate(btf, row);
+        if (mem && mem->size <= VMXSCOPE_MAX_MEM_SIZE) {
+            plan.mems.push_back(*mem);
+            plan.mem_members.push_back(row.member);
+        } else if (row.needed) {
+            return tl::unexpected(mem ? core::Error{fmt::format("{} is {} bytes in this kernel.", row.path, mem->size), {}} : mem.error());
+        }
+    }
+    const auto loaded = need(btf, "vcpu_vmx", "loaded_vmcs");
+    const auto vmcs = need(btf, "loaded_vmcs", "vmcs");
+    const auto vmcs02 = need(btf, "vcpu_vmx", "nested.vmcs02");
+    for (const auto* m : {&loaded, &vmcs, &vmcs02})
+        if (!*m) return tl::unexpected(m->error());
+    plan.loaded_vmcs.depth = 1;
+    plan.loaded_vmcs.offset[0] = static_cast<std::int32_t>(loaded->offset);
+    plan.vmcs_in_loaded = static_cast<std::int32_t>(vmcs->offset);
+    plan.vmcs02 = static_cast<std::int32_t>(vmcs02->offset);
+    return {};
+}
+
+// --- Hooks -----------------------------------------------------------------------------------------------------------
+
+struct HookRow {
+    Role role;
+    const char* symbols[2];  // the first that exists
+    vmxscope_hook_kind kind;
+    std::uint32_t flags, groups;
+    std::uint32_t raise_l1, raise_l2;
+};
+
+constexpr HookRow kHooks[] = {
+    {Role::HardwareExit, {"vmx_vcpu_run"}, VMXSCOPE_AT_RETURN, VMXSCOPE_HOOK_IMAGE, kWhole, kStopL1Exit, kStopL2Exit},
+    {Role::VmlaunchBegin, {"nested_vmx_run"}, VMXSCOPE_AT_ENTRY, 0, kState | kVmcs12, 0, 0},
+    {Role::VmlaunchEnd, {"nested_vmx_run"}, VMXSCOPE_AT_RETURN, 0, kState | kRegs | kVmcs12, kStopNestedEntry, kStopNestedEntry},
+    {Role::NestedEntryBegin, {"nested_vmx_enter_non_root_mode"}, VMXSCOPE_AT_ENTRY, 0, kWhole, 0, 0},
+    {Role::Vmcs02Loaded, {"prepare_vmcs02_early"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE | VMXSCOPE_HOOK_LEVEL2, 0, 0, 0},
+    {Role::NestedEntryEnd, {"nested_vmx_enter_non_root_mode"}, VMXSCOPE_AT_RETURN, VMXSCOPE_HOOK_IMAGE, kWhole, kStopNestedEntry, kStopNestedEntry},
+    {Role::BeforeEntry, {"vmx_prepare_switch_to_guest"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE | VMXSCOPE_HOOK_PRE_ENTRY, kWhole, 0, 0},
+    // v6.18 fbd1e0f19546 made nested_vmx_vmexit a wrapper of __nested_vmx_vmexit.
+    {Role::NestedExitBegin, {"__nested_vmx_vmexit", "nested_vmx_vmexit"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE, kWhole, 0, 0},
+    {Role::Vmcs02Leaves, {"vmx_switch_vmcs"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE | VMXSCOPE_HOOK_LEVEL2, kCache, 0, 0},
+    {Role::NestedExitEnd, {"__nested_vmx_vmexit", "nested_vmx_vmexit"}, VMXSCOPE_AT_RETURN, 0, kWhole, kStopNestedExit, kStopNestedExit},
+};
+
+vmxscope_hook make_hook(const std::string& function, std::uint64_t offset, vmxscope_hook_kind kind) {
+    vmxscope_hook hook{};
+    const std::string symbol = fmt::format("{}:{}", kModule, function);
+    std::strncpy(hook.symbol, symbol.c_str(), sizeof hook.symbol - 1);
+    hook.offset = static_cast<std::uint32_t>(offset);
+    hook.kind = kind;
+    return hook;
+}
+
+void add(ProbePlan& plan, Role role, vmxscope_hook hook, std::string at) {
+    plan.hooks.push_back(hook);
+    plan.meaning.push_back({role, std::move(at)});
+}
+
+core::Result<void> plan_functions(const Symbols& symbols, ProbePlan& plan) {
+    for (const HookRow& row : kHooks) {
+        const Function* f = symbols.find_with_suffix(row.symbols[0]);
+        if (!f && row.symbols[1]) f = symbols.find_with_suffix(row.symbols[1]);
+        const bool optional = row.role == Role::Vmcs02Loaded || row.role == Role::Vmcs02Leaves;
+        if (!f && optional) {
+            plan.notes.push_back(fmt::format("This kernel's {} has no function {}: vmcs02 is shown as of the step before.", kModule, row.symbols[0]));
+            continue;
+        }
+        if (!f)
+            return core::fail(fmt::format("This kernel's {} has no function {}.", kModule, row.symbols[0]),
+                              "This version of vmxscope does not know this KVM: please report the kernel's version.");
+        vmxscope_hook hook = make_hook(f->name, 0, row.kind);
+        hook.flags = row.flags | (optional ? VMXSCOPE_HOOK_OPTIONAL : 0);
+        hook.mem_groups = row.groups;
+        hook.raise_l1 = row.raise_l1;
+        hook.raise_l2 = row.raise_l2;
+        add(plan, row.role, hook, f->name);
+    }
+    return {};
+}
+
+/// The last moment before the hardware entry that can be hooked: vmx_vcpu_enter_exit itself is noinstr, so the call to it.
+core::Result<void> plan_hardware_entry(const Symbols& symbols, ProbePlan& plan) {
+    const Function* run = symbols.find("vmx_vcpu_run");
+    const Function* enter = symbols.find("vmx_vcpu_enter_exit");
+    vmxscope_hook hook = make_hook("vmx_vcpu_run", 0, VMXSCOPE_AT_ENTRY);
+    std::string at = "vmx_vcpu_run";
+    if (run && enter) {
+        const auto code = read_kernel(run->address, run->size);
+        if (!code) return tl::unexpected(code.error());
+        if (const auto call = find_call(*code, run->address, enter->address)) {
+            hook = make_hook("vmx_vcpu_run", *call, VMXSCOPE_AT_CALL);
+            at = fmt::format("vmx_vcpu_run+{:#x}", *call);
+        }
+    }
+    if (hook.kind == VMXSCOPE_AT_ENTRY)
+        plan.notes.push_back("vmx_vcpu_run's call to vmx_vcpu_enter_exit was not found: at l1-entry and l2-entry, RIP and RSP of the VMCS are those of before.");
+    hook.flags = VMXSCOPE_HOOK_IMAGE;
+    hook.mem_groups = kWhole;
+    hook.raise_l1 = kStopL1Entry;
+    hook.raise_l2 = kStopL2Entry;
+    add(plan, Role::HardwareEntry, hook, std::move(at));
+    return {};
+}
+
+bool may_be_pdptr(const VmcsAccess& access) {
+    return !access.encoding || (*access.encoding >= static_cast<unsigned>(vmx::Field::GUEST_PDPTR0) &&
+                                *access.encoding <= static_cast<unsigned>(vmx::Field::GUEST_PDPTR3) + 1u);
+}
+
+core::Result<void> plan_evidence(const Symbols& symbols, ProbePlan& plan) {
+    std::size_t memory_operands = 0;
+    for (const Function& f : symbols.functions()) {
+        if (f.size == 0 || f.size > 1u << 20) continue;
+        const auto code = read_kernel(f.address, f.size);
+        if (!code) return tl::unexpected(code.error());
+        const VmcsAccesses accesses = find_vmcs_accesses(*code);
+        memory_operands += accesses.memory_operands;
+        for (const VmcsAccess& access : accesses.found) {
+            if (!may_be_pdptr(access)) continue;
+            vmxscope_hook hook = make_hook(f.name, access.offset, access.write ? VMXSCOPE_AT_VMWRITE : VMXSCOPE_AT_VMREAD);
+            hook.flags = VMXSCOPE_HOOK_OPTIONAL;
+            hook.field_reg = access.field_register;
+            hook.value_reg = access.value_register;
+            add(plan, Role::VmcsAccess, hook, fmt::format("{}+{:#x}", f.name, access.offset));
+        }
+    }
+    if (memory_operands) {
+        plan.evidence_complete = false;
+        plan.notes.push_back(fmt::format("{} VMREAD/VMWRITE instructions of KVM have a memory operand and are not watched.", memory_operands));
+    }
+    return {};
+}
+
+}  // namespace
+
+core::Result<ProbePlan> plan_probes() {
+    ProbePlan plan;
+    const auto btf = Btf::of_module(kModule);
+    if (!btf) return tl::unexpected(btf.error());
+    const auto symbols = Symbols::of_module(kModule);
+    if (!symbols) return tl::unexpected(symbols.error());
+    if (const auto ok = plan_state(*btf, plan); !ok) return tl::unexpected(ok.error());
+    if (const auto ok = plan_functions(*symbols, plan); !ok) return tl::unexpected(ok.error());
+    if (const auto ok = plan_hardware_entry(*symbols, plan); !ok) return tl::unexpected(ok.error());
+    if (const auto ok = plan_evidence(*symbols, plan); !ok) return tl::unexpected(ok.error());
+    for (const vmx::FieldInfo& f : vmx::all_fields()) plan.fields.push_back(static_cast<std::uint16_t>(f.field));
+    return plan;
+}
+
+}  // namespace vmxscope::kvm

@@ -1,0 +1,70 @@
+// What the module is to be told about this kernel's KVM: the hooks and why each is there, the members of KVM's state
+// that go with them, and the VMCS fields of an image. Worked out from BTF, kallsyms and KVM's own code.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "plugins/kvm/module/vmxscope_uapi.h"
+
+namespace vmxscope::kvm {
+
+/// What a hook's record means to the assembler.
+enum class Role : std::uint8_t {
+    HardwareEntry,     // the call to vmx_vcpu_enter_exit in vmx_vcpu_run: the VMCS is as the processor will load it
+    HardwareExit,      // vmx_vcpu_run returns: the VMCS is as the processor saved it
+    VmlaunchBegin,     // nested_vmx_run: L1 executed VMLAUNCH or VMRESUME
+    VmlaunchEnd,
+    NestedEntryBegin,  // nested_vmx_enter_non_root_mode: vmcs12 final, dirty_vmcs12 not yet cleared
+    Vmcs02Loaded,      // prepare_vmcs02_early: vmcs02 current, as the last run left it
+    NestedEntryEnd,
+    BeforeEntry,       // vmx_prepare_switch_to_guest: MMU loaded, PDPTRs flushed; a vCPU is held here
+    NestedExitBegin,   // nested_vmx_vmexit
+    Vmcs02Leaves,      // vmx_switch_vmcs with vmcs02 loaded: vmcs02 as it stays until the next entry
+    NestedExitEnd,
+    VmcsAccess,        // a VMREAD or VMWRITE of KVM's
+};
+
+/// Members of KVM's state that records carry, by the name used in KVM's sources.
+enum class StateMember : std::uint8_t {
+    VcpuId, Regs, Cr0, Cr3, Cr4, Efer, Hflags, RegsAvail, RegsDirty, PdptrsFromUserspace, CachedPdptrs, Fail,
+    DirtyVmcs12, NestedRunPending, NeedVmcs12ToShadowSync, NeedSyncVmcs02ToVmcs12Rare, CurrentVmptr,
+    HvEvmcsVmptr, HvEvmcs, HvCleanFields, Vmcs12,
+    Count,
+};
+
+/// Stop classes: bits of vmxscope_run.armed, raised by hooks.
+enum StopClass : std::uint32_t {
+    kStopL1Exit = 1u << 0,
+    kStopNestedEntry = 1u << 1,  // an attempt: also a failed one
+    kStopL2Entry = 1u << 2,
+    kStopL2Exit = 1u << 3,
+    kStopNestedExit = 1u << 4,
+    kStopL1Entry = 1u << 5,
+};
+
+struct PlannedHook {
+    Role role;
+    std::string at;  // "prepare_vmcs02_rare.constprop.0+0x4a0": for evidence and for messages
+};
+
+struct ProbePlan {
+    std::vector<vmxscope_hook> hooks;
+    std::vector<PlannedHook> meaning;  // one for each hook
+    std::vector<vmxscope_mem> mems;
+    std::vector<StateMember> mem_members;  // one for each mem
+    std::vector<std::uint16_t> fields;
+    vmxscope_chain loaded_vmcs{};
+    std::int32_t vmcs_in_loaded = 0;
+    std::int32_t vmcs02 = 0;
+    std::vector<std::string> notes;  // what this kernel does not have, and what that costs: one sentence each
+    bool evidence_complete = true;   // every VMREAD and VMWRITE that can be of GUEST_PDPTR0-3 is hooked
+};
+
+/// Fails, naming the symbol or member, when this kernel lacks what cannot be done without.
+core::Result<ProbePlan> plan_probes();
+
+}  // namespace vmxscope::kvm

@@ -1,0 +1,136 @@
+#include "plugins/kvm/symbols.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <memory>
+
+namespace vmxscope::kvm {
+namespace {
+
+struct Line {
+    std::uint64_t address;
+    char kind;
+    std::string_view name, module;
+};
+
+/// "ffffffffc0a3bec0 t vmx_vcpu_run	[kvm_intel]"
+std::optional<Line> parse_line(std::string_view line) {
+    Line out{};
+    const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), out.address, 16);
+    if (error != std::errc{}) return std::nullopt;
+    const auto at = static_cast<std::size_t>(end - line.data());
+    if (line.size() < at + 4 || line[at] != ' ' || line[at + 2] != ' ') return std::nullopt;
+    out.kind = line[at + 1];
+    std::string_view rest = line.substr(at + 3);
+    const auto tab = rest.find_first_of("\t ");
+    out.name = rest.substr(0, tab);
+    if (tab == std::string_view::npos) return out;
+    const auto open = rest.find('[', tab), close = rest.find(']', tab);
+    if (open != std::string_view::npos && close != std::string_view::npos && open < close)
+        out.module = rest.substr(open + 1, close - open - 1);
+    return out;
+}
+
+struct File {
+    int fd;
+    ~File() {
+        if (fd >= 0) ::close(fd);
+    }
+};
+
+}  // namespace
+
+core::Result<Symbols> Symbols::of_module(std::string_view module) {
+    // By lines: the whole file is 10 MB, of which a module has a small part at the end.
+    std::ifstream in("/proc/kallsyms");
+    const std::string tag = fmt::format("[{}]", module);
+    std::string line, text;
+    while (std::getline(in, line))
+        if (line.ends_with(tag)) text += line + '\n';
+    return parse(text, module);
+}
+
+core::Result<Symbols> Symbols::parse(std::string_view text, std::string_view module) {
+    Symbols out;
+    std::vector<std::uint64_t> starts;  // of symbols of any kind: each ends the one before
+    bool hidden = false;
+    while (!text.empty()) {
+        const auto newline = text.find('\n');
+        const auto line = parse_line(text.substr(0, newline));
+        text = newline == std::string_view::npos ? std::string_view{} : text.substr(newline + 1);
+        if (!line || line->module != module) continue;
+        hidden |= line->address == 0;
+        starts.push_back(line->address);
+        if (line->kind == 't' || line->kind == 'T') out.functions_.push_back({std::string(line->name), line->address, 0});
+    }
+    if (hidden)
+        return core::fail("/proc/kallsyms hides the kernel's addresses.", "Run the agent as root (and with kernel.kptr_restrict below 2).");
+    if (out.functions_.empty())
+        return core::fail(fmt::format("The kernel has no module {} loaded.", module), fmt::format("Load it with: modprobe {}", module));
+    std::sort(starts.begin(), starts.end());
+    std::sort(out.functions_.begin(), out.functions_.end(), [](auto& a, auto& b) { return a.address < b.address; });
+    for (Function& f : out.functions_) {
+        const auto next = std::upper_bound(starts.begin(), starts.end(), f.address);
+        f.size = next == starts.end() ? 0 : *next - f.address;
+    }
+    return out;
+}
+
+const Function* Symbols::find(std::string_view name) const {
+    const auto it = std::find_if(functions_.begin(), functions_.end(), [&](auto& f) { return f.name == name; });
+    return it == functions_.end() ? nullptr : &*it;
+}
+
+const Function* Symbols::find_with_suffix(std::string_view name) const {
+    if (const Function* exact = find(name)) return exact;
+    const std::string dotted = std::string(name) + ".";
+    const auto it = std::find_if(functions_.begin(), functions_.end(), [&](auto& f) {
+        return f.name.starts_with(dotted) && f.name.find(".cold") == std::string::npos;
+    });
+    return it == functions_.end() ? nullptr : &*it;
+}
+
+const Function* Symbols::at(std::uint64_t address) const {
+    auto it = std::upper_bound(functions_.begin(), functions_.end(), address,
+                               [](std::uint64_t a, const Function& f) { return a < f.address; });
+    if (it == functions_.begin()) return nullptr;
+    --it;
+    return address - it->address < it->size ? &*it : nullptr;
+}
+
+core::Result<std::vector<std::byte>> read_kernel(std::uint64_t address, std::size_t size) {
+    const auto refused = [](const char* doing) {
+        return core::fail(fmt::format("The kernel's code cannot be read: {} /proc/kcore: {}.", doing, std::strerror(errno)),
+                          "Run the agent as root, on a kernel with CONFIG_PROC_KCORE=y and without lockdown.");
+    };
+    const File core_file{::open("/proc/kcore", O_RDONLY | O_CLOEXEC)};
+    if (core_file.fd < 0) return refused("open");
+    Elf64_Ehdr header;
+    if (::pread(core_file.fd, &header, sizeof header, 0) != sizeof header || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+        return refused("read the header of");
+    std::vector<Elf64_Phdr> segments(header.e_phnum);
+    const auto table = static_cast<ssize_t>(segments.size() * sizeof(Elf64_Phdr));
+    if (::pread(core_file.fd, segments.data(), static_cast<std::size_t>(table), static_cast<off_t>(header.e_phoff)) != table)
+        return refused("read the segments of");
+    for (const Elf64_Phdr& s : segments) {
+        if (s.p_type != PT_LOAD || address < s.p_vaddr || address - s.p_vaddr >= s.p_memsz || size > s.p_memsz - (address - s.p_vaddr))
+            continue;
+        std::vector<std::byte> bytes(size);
+        if (::pread(core_file.fd, bytes.data(), size, static_cast<off_t>(s.p_offset + (address - s.p_vaddr))) != static_cast<ssize_t>(size))
+            return refused("read");
+        return bytes;
+    }
+    return core::fail(fmt::format("/proc/kcore has no memory at {:#x}.", address));
+}
+
+}  // namespace vmxscope::kvm

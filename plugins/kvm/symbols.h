@@ -1,0 +1,45 @@
+// The functions of a kernel module, from /proc/kallsyms, and their code, from /proc/kcore.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+
+namespace vmxscope::kvm {
+
+struct Function {
+    std::string name;
+    std::uint64_t address = 0;
+    std::uint64_t size = 0;  // up to the next symbol
+};
+
+class Symbols {
+  public:
+    /// Text symbols of `module`. Fails when /proc/kallsyms hides addresses (not root) or has none of that module.
+    static core::Result<Symbols> of_module(std::string_view module);
+    /// The same from kallsyms-formatted text, for whoever has it.
+    static core::Result<Symbols> parse(std::string_view text, std::string_view module);
+
+    /// Ordered by address.
+    std::span<const Function> functions() const { return functions_; }
+    const Function* find(std::string_view name) const;
+    /// `name` itself, or the compiler's copy of it: name.constprop.0, name.isra.0, name.part.0.
+    const Function* find_with_suffix(std::string_view name) const;
+    /// The function that holds `address`.
+    const Function* at(std::uint64_t address) const;
+
+  private:
+    std::vector<Function> functions_;
+};
+
+/// `size` bytes of kernel memory at `address`, as they are now (patched in alternatives, static calls and probes
+/// included), from /proc/kcore.
+core::Result<std::vector<std::byte>> read_kernel(std::uint64_t address, std::size_t size);
+
+}  // namespace vmxscope::kvm
