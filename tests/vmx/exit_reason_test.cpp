@@ -26,8 +26,11 @@ TEST(ExitReason, FlagsInTheHighBitsDoNotChangeTheName) {
 }
 
 TEST(ExitReason, EveryNameLeadsBackToItsNumber) {
-    for (std::uint32_t n = 0; n < 128; ++n)
-        if (exit_reason_name(n) != "?") EXPECT_EQ(exit_reason_by_name(exit_reason_name(n)), n);
+    for (std::uint32_t n = 0; n < 128; ++n) {
+        if (const auto name = exit_reason_name(n); name != "?") {
+            EXPECT_EQ(exit_reason_by_name(name), n);
+        }
+    }
     EXPECT_FALSE(exit_reason_by_name("NO_SUCH_EXIT"));
 }
 
