@@ -124,7 +124,7 @@ void Device::keep_alive() {
     for (auto slept = kPing / slice * slice; !ending_; slept += slice) {
         if (slept >= kPing) {
             ::ioctl(fd_, VMXSCOPE_IOC_PING);
-            slept = slice * 0;
+            slept = 0 * slice;
         }
         std::this_thread::sleep_for(slice);
     }
@@ -150,11 +150,11 @@ core::Result<SessionStatus> Device::status() {
 
 core::Result<std::size_t> Device::read(std::chrono::milliseconds limit, const std::function<void(const RawRecord&)>& visit) {
     auto* page = reinterpret_cast<vmxscope_ring_page*>(map_);
-    std::uint64_t head = std::atomic_ref(*reinterpret_cast<std::uint64_t*>(&page->head)).load(std::memory_order_acquire);
+    std::uint64_t head = std::atomic_ref(page->head).load(std::memory_order_acquire);
     if (head == page->tail && limit.count() > 0) {
         pollfd p{fd_, POLLIN, 0};
         ::poll(&p, 1, static_cast<int>(limit.count()));
-        head = std::atomic_ref(*reinterpret_cast<std::uint64_t*>(&page->head)).load(std::memory_order_acquire);
+        head = std::atomic_ref(page->head).load(std::memory_order_acquire);
     }
     std::size_t count = 0;
     const auto tail = walk_ring({map_ + kPage, kRingBytes}, page->tail, head, [&](const RawRecord& r) {
@@ -162,7 +162,7 @@ core::Result<std::size_t> Device::read(std::chrono::milliseconds limit, const st
         visit(r);
     });
     if (!tail) return tl::unexpected(tail.error());
-    std::atomic_ref(*reinterpret_cast<std::uint64_t*>(&page->tail)).store(*tail, std::memory_order_release);
+    std::atomic_ref(page->tail).store(*tail, std::memory_order_release);
     return count;
 }
 
