@@ -1,0 +1,29 @@
+// Every command of the window: its words, key, icon, and in which states of the session it can be given.
+#pragma once
+
+#include <QAction>
+#include <QMainWindow>
+
+#include "ui/session.h"
+
+class QMenu;
+
+namespace vmxscope::ui {
+
+struct Actions {
+    explicit Actions(QMainWindow* window);
+
+    QAction *attach, *detach, *retry, *picture, *quit;
+    QAction *step, *step_nested, *step_entry, *step_exit, *resume, *interrupt, *hold_others;
+    QAction *find, *only_differences, *only_changed, *previous, *next, *live;
+    QAction *theme_system, *theme_light, *theme_dark, *about;
+
+    /// Enables what can be done in `state`; `any`: some transition is in the list; `several`: more than one vCPU.
+    void enable(Session::State state, bool any, bool several);
+    /// The menus and the tool bar; returns the View menu, for the docks' entries.
+    QMenu* fill(QMainWindow* window);
+    /// Draws the icons in the present palette.
+    void recolour();
+};
+
+}  // namespace vmxscope::ui

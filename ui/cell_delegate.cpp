@@ -1,0 +1,135 @@
+#include "ui/cell_delegate.h"
+
+#include <QFontDatabase>
+#include <QPainter>
+
+#include "ui/roles.h"
+#include "vmx/value.h"
+
+namespace vmxscope::ui {
+
+namespace {
+
+constexpr int kPadX = 6, kPadY = 3;
+constexpr int kDetailFlags = Qt::TextWordWrap | Qt::AlignLeft | Qt::AlignTop;
+
+bool flag(const QModelIndex& index, Role role) { return index.data(role).toBool(); }
+
+bool is_value(const QModelIndex& index) {
+    const QVariant state = index.data(StateRole);
+    return !state.isValid() || state.toInt() == static_cast<int>(vmx::Known::Yes);
+}
+
+}  // namespace
+
+QFont CellDelegate::figure_font(const QFont& base) {
+    QFont font = QFontDatabase::systemFont(QFontDatabase::FixedFont);
+    font.setPointSizeF(base.pointSizeF());
+    return font;
+}
+
+QFont CellDelegate::detail_font(const QFont& base) {
+    QFont font = base;
+    font.setPointSizeF(base.pointSizeF() * 0.9);
+    return font;
+}
+
+CellDelegate::Style CellDelegate::style_of(const QStyleOptionViewItem& option, const QModelIndex& index) const {
+    Style s{{colors().text(), {}, {}}, {}, colors().muted(), option.font, Qt::AlignLeft};
+    const QVariant align = index.data(Qt::TextAlignmentRole);
+    if (align.isValid()) s.align = Qt::Alignment(align.toInt()) & Qt::AlignHorizontal_Mask;
+    if (flag(index, GroupRole)) {
+        s.look.ground = colors().group();
+        s.font.setBold(index.column() == 0);
+        if (index.column() != 0) s.look.text = colors().muted();
+        return s;
+    }
+    if (flag(index, FigureRole)) {
+        s.font = figure_font(option.font);
+        if (index.data(DiffersRole).isValid()) s.align = Qt::AlignRight;
+    }
+    if (const auto mark = static_cast<Mark>(index.data(MarkRole).toInt()); mark != Mark::None)
+        s.look.text = colors().mark(mark).text;
+    const bool figure = flag(index, FigureRole);
+    if (figure && flag(index, DiffersRole)) {
+        s.look = colors().differs();
+        if (index.column() == 2) s.glyphs = QStringLiteral("≠");
+    }
+    if (figure && flag(index, ChangedRole)) {
+        s.font.setBold(true);
+        s.glyphs += QStringLiteral("Δ");
+        s.glyph_colour = colors().changed().text;
+    }
+    if (flag(index, UndefinedRole) && figure) {
+        s.look = colors().mark(Mark::Undefined);
+        s.glyphs = glyph_of(Mark::Undefined) + s.glyphs;
+        s.glyph_colour = s.look.text;
+    }
+    if (!is_value(index)) {
+        s.look.text = colors().muted();
+        s.font = option.font;
+        s.font.setItalic(true);
+    }
+    if (flag(index, EarlierRole)) {
+        s.look.text = colors().muted();
+        s.font.setItalic(true);
+    }
+    return s;
+}
+
+void CellDelegate::paint_ground(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index,
+                                const Style& s) {
+    const bool selected = option.state & QStyle::State_Selected;
+    if (selected)
+        painter->fillRect(option.rect, option.palette.brush(QPalette::Highlight));
+    else if (s.look.ground.isValid())
+        painter->fillRect(option.rect, s.look.ground);
+    if (flag(index, UndefinedRole) && flag(index, FigureRole)) painter->fillRect(option.rect, colors().hatch());
+}
+
+void CellDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index) const {
+    const Style s = style_of(option, index);
+    painter->save();
+    painter->setClipRect(option.rect);
+    paint_ground(painter, option, index, s);
+    const bool selected = option.state & QStyle::State_Selected;
+    const QColor text = selected ? option.palette.color(QPalette::HighlightedText) : s.look.text;
+    QRect room = option.rect.adjusted(kPadX, kPadY, -kPadX, -kPadY);
+
+    if (!s.glyphs.isEmpty()) {
+        painter->setFont(option.font);
+        painter->setPen(selected ? text : s.glyph_colour);
+        painter->drawText(room, Qt::AlignLeft | Qt::AlignTop, s.glyphs);
+        room.setLeft(room.left() + QFontMetrics(option.font).horizontalAdvance(s.glyphs) + 4);
+    }
+    const QString detail = index.data(DetailRole).toString();
+    const QFontMetrics metrics(s.font);
+    painter->setFont(s.font);
+    painter->setPen(text);
+    const QRect line = detail.isEmpty() ? room : QRect(room.left(), room.top(), room.width(), metrics.height());
+    painter->drawText(line, int(s.align) | Qt::AlignVCenter,
+                      metrics.elidedText(index.data().toString(), Qt::ElideRight, line.width()));
+    if (!detail.isEmpty()) {
+        painter->setFont(detail_font(option.font));
+        painter->setPen(selected || flag(index, UndefinedRole) ? text : colors().muted());
+        painter->drawText(room.adjusted(0, metrics.height() + 1, 0, 0), kDetailFlags, detail);
+    }
+    painter->restore();
+}
+
+QSize CellDelegate::sizeHint(const QStyleOptionViewItem& option, const QModelIndex& index) const {
+    const Style s = style_of(option, index);
+    const QFontMetrics metrics(s.font);
+    int width = metrics.horizontalAdvance(index.data().toString());
+    if (!s.glyphs.isEmpty()) width += QFontMetrics(option.font).horizontalAdvance(s.glyphs) + 4;
+    int height = std::max(metrics.height(), QFontMetrics(option.font).height());
+    const QString detail = index.data(DetailRole).toString();
+    if (!detail.isEmpty()) {
+        const int room = option.rect.width() > 0 ? option.rect.width() - 2 * kPadX : 400;
+        const QFontMetrics small(detail_font(option.font));
+        height += 1 + small.boundingRect(QRect(0, 0, room, 10'000), kDetailFlags, detail).height();
+    }
+    return {width + 2 * kPadX, height + 2 * kPadY};
+}
+
+}  // namespace vmxscope::ui

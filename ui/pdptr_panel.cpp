@@ -1,0 +1,114 @@
+#include "ui/pdptr_panel.h"
+
+#include <QHeaderView>
+#include <QLabel>
+#include <QVBoxLayout>
+
+#include "ui/fitted_table.h"
+#include "ui/text.h"
+#include "ui/verdict_banner.h"
+
+namespace vmxscope::ui {
+
+PdptrPanel::PdptrPanel(QWidget* parent) : QScrollArea(parent) {
+    auto* inside = new QWidget(this);
+    auto* layout = new QVBoxLayout(inside);
+    layout->setContentsMargins(8, 8, 8, 8);
+    layout->setSpacing(6);
+    borrowed_ = new QLabel(inside);
+    borrowed_->setWordWrap(true);
+    banner_ = new VerdictBanner(inside);
+    agree_ = new Tag(inside);
+    no_evidence_ = new QLabel(QStringLiteral("No VMREAD or VMWRITE of these fields was seen."), inside);
+    no_evidence_->setWordWrap(true);
+    table_ = pdptr_table();
+    conditions_table_ = conditions_table();
+    evidence_table_ = evidence_table();
+    conditions_caption_ = caption(QStringLiteral("Conditions, in KVM's order"));
+    evidence_caption_ = caption({});
+
+    layout->addWidget(borrowed_);
+    layout->addWidget(banner_);
+    layout->addWidget(table_);
+    layout->addWidget(conditions_caption_);
+    layout->addWidget(conditions_table_);
+    layout->addWidget(evidence_caption_);
+    layout->addWidget(agree_);
+    layout->addWidget(no_evidence_);
+    layout->addWidget(evidence_table_);
+    layout->addStretch(1);
+    setWidget(inside);
+    setWidgetResizable(true);
+    setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
+    setFrameShape(QFrame::NoFrame);
+}
+
+QLabel* PdptrPanel::caption(const QString& text) {
+    auto* label = new QLabel(text, this);
+    QFont font = label->font();
+    font.setBold(true);
+    label->setFont(font);
+    label->setContentsMargins(0, 8, 0, 0);
+    return label;
+}
+
+FittedTable* PdptrPanel::pdptr_table() {
+    auto* table = new FittedTable(&pdptrs_, this);
+    table->horizontalHeader()->setSectionResizeMode(QHeaderView::Stretch);
+    table->verticalHeader()->setDefaultAlignment(Qt::AlignCenter);
+    table->setAccessibleName(QStringLiteral("PDPTRs"));
+    return table;
+}
+
+FittedTable* PdptrPanel::conditions_table() {
+    auto* table = new FittedTable(&conditions_, this);
+    table->verticalHeader()->hide();
+    table->setColumnHidden(ConditionsModel::Meaning, true);  // it is the second line of the first column
+    auto* header = table->horizontalHeader();
+    header->setSectionResizeMode(QHeaderView::ResizeToContents);
+    header->setSectionResizeMode(ConditionsModel::Name, QHeaderView::Stretch);
+    table->setAccessibleName(QStringLiteral("Conditions"));
+    return table;
+}
+
+FittedTable* PdptrPanel::evidence_table() {
+    auto* table = new FittedTable(&evidence_, this);
+    table->verticalHeader()->hide();
+    auto* header = table->horizontalHeader();
+    header->setSectionResizeMode(QHeaderView::ResizeToContents);
+    header->setSectionResizeMode(EvidenceModel::At, QHeaderView::Stretch);
+    table->setAccessibleName(QStringLiteral("Evidence"));
+    return table;
+}
+
+void PdptrPanel::show_row(const TransitionListModel& list, int row) {
+    const int from = row < 0 ? -1 : list.verdict_row_for(row);
+    const TransitionPtr transition = from < 0 ? nullptr : list.at(from);
+    const std::optional<nested::Verdict> verdict = from < 0 ? std::nullopt : list.verdict_at(from);
+
+    borrowed_->setVisible(from >= 0 && from != row);
+    if (from >= 0 && from != row)
+        borrowed_->setText(QStringLiteral("%1 moves no PDPTRs. This is the newest nested one of vCPU %2 before it: %3.")
+                               .arg(headline(*list.at(row)))
+                               .arg(transition->vcpu)
+                               .arg(headline(*transition)));
+    banner_->show_verdict(transition, verdict);
+    pdptrs_.show(transition, verdict);
+    conditions_.show(verdict ? verdict->conditions : std::vector<nested::Condition>{});
+    evidence_.show(transition);
+
+    const bool seen = transition && !transition->evidence.empty();
+    agree_->say(!verdict || !verdict->agree ? Mark::Disagree
+                : verdict->by_evidence == nested::Did::Unknown || verdict->by_rule == nested::Did::Unknown ? Mark::Unknown
+                                                                                                          : Mark::Agree,
+                verdict ? agreement_text(*verdict) : QString());
+    evidence_caption_->setText(seen ? QStringLiteral("Evidence: what KVM executed") : QStringLiteral("Evidence"));
+    no_evidence_->setVisible(verdict && !seen);
+    evidence_table_->setVisible(seen);
+    const std::initializer_list<QWidget*> with_verdict = {table_, conditions_caption_, conditions_table_, evidence_caption_};
+    for (QWidget* widget : with_verdict) widget->setVisible(verdict.has_value());
+}
+
+void PdptrPanel::recolour() { banner_->recolour(); }
+
+}  // namespace vmxscope::ui

@@ -1,0 +1,43 @@
+// The PDPTR lens: verdict, values, rule against evidence, conditions.
+#pragma once
+
+#include <QScrollArea>
+
+#include "ui/conditions_model.h"
+#include "ui/pdptr_model.h"
+
+class QLabel;
+
+namespace vmxscope::ui {
+
+class FittedTable;
+class Tag;
+class VerdictBanner;
+
+class PdptrPanel : public QScrollArea {
+    Q_OBJECT
+
+  public:
+    explicit PdptrPanel(QWidget* parent = nullptr);
+
+    /// Shows the verdict of row `row` of `list` (-1: nothing), or where that has none, of the newest transition before
+    /// it on its vCPU that has one, and says so.
+    void show_row(const TransitionListModel& list, int row);
+    void recolour();
+
+  private:
+    QLabel* caption(const QString& text);
+    FittedTable* pdptr_table();
+    FittedTable* conditions_table();
+    FittedTable* evidence_table();
+
+    PdptrModel pdptrs_;
+    ConditionsModel conditions_;
+    EvidenceModel evidence_;
+    QLabel *borrowed_, *no_evidence_, *conditions_caption_, *evidence_caption_;
+    VerdictBanner* banner_;
+    Tag* agree_;
+    FittedTable *table_, *conditions_table_, *evidence_table_;
+};
+
+}  // namespace vmxscope::ui

@@ -1,0 +1,35 @@
+// The roles by which models tell views what a cell means. They carry meaning, never a colour: ui/palette.h owns those.
+#pragma once
+
+#include <Qt>
+
+namespace vmxscope::ui {
+
+enum Role : int {
+    /// int of vmx::Known. Not Yes: there is no value, and the display text says why.
+    StateRole = Qt::UserRole + 1,
+    /// bool: vmcs12 and vmcs02 are both known and differ.
+    DiffersRole,
+    /// bool: this transition changed the value.
+    ChangedRole,
+    /// bool: by the SDM the value may not be relied on by whoever reads it here, whatever its bits are.
+    UndefinedRole,
+    /// QString: a second, smaller line below the display text.
+    DetailRole,
+    /// bool: a column of figures, to be set in the fixed-width font and aligned right.
+    FigureRole,
+    /// bool: a heading over rows, not a row.
+    GroupRole,
+    /// int of ui::Mark (ui/verdict_text.h): which look and glyph the cell's word has.
+    MarkRole,
+    /// quint64: a transition's sequence number.
+    SeqRole,
+    /// int of nested::Kind.
+    KindRole,
+    /// quint32: KVM's vcpu_id.
+    VcpuRole,
+    /// bool: seen on an earlier connection than the present one.
+    EarlierRole,
+};
+
+}  // namespace vmxscope::ui

@@ -1,0 +1,64 @@
+#include "ui/screenshot.h"
+
+#include <QTimer>
+
+namespace vmxscope::ui {
+
+Screenshot::Screenshot(MainWindow& window, Session& session, ScreenshotJob job, QObject* parent)
+    : QObject(parent), window_(window), session_(session), job_(std::move(job)), limit_(new QTimer(this)) {
+    limit_->setSingleShot(true);
+    limit_->setInterval(job_.limit_s * 1000);
+    connect(limit_, &QTimer::timeout, this, [this] {
+        fail(QStringLiteral("No stop came within %1 s after step %2 of %3. The guest may not run an L2: see what it does "
+                            "with vmxscopectl, or give --timeout.")
+                 .arg(job_.limit_s).arg(stepped_).arg(job_.steps));
+    });
+    const auto sentence = [](const QString& what, const QString& remedy) {
+        return remedy.isEmpty() ? what : what + QLatin1Char(' ') + remedy;
+    };
+    connect(&session_, &Session::progress, this, [this](const QString& text, double) { emit progress(text); });
+    // The list is complete: no more rows will come in while the picture is taken.
+    connect(&session_, &Session::caught_up, this, &Screenshot::next);
+    connect(&session_, &Session::trouble, this, [=, this](const QString& a, const QString& b) { fail(sentence(a, b)); });
+    connect(&session_, &Session::lost, this, [=, this](const QString& a, const QString& b) { fail(sentence(a, b)); });
+    connect(&session_, &Session::guest_gone, this, [this](const QString& text) {
+        fail(QStringLiteral("The guest ended after %1 of %2 steps. %3").arg(stepped_).arg(job_.steps).arg(text));
+    });
+    connect(&session_, &Session::connected, this, [this] { limit_->start(); });
+}
+
+void Screenshot::start() {
+    window_.resize(job_.size);
+    window_.show();
+    session_.attach(job_.target);
+}
+
+void Screenshot::next() {
+    if (over_) return;
+    if (stepped_ == job_.steps) {
+        limit_->stop();
+        // Layouts settle in the event loop: one turn for what is queued, then the picture.
+        QTimer::singleShot(0, this, &Screenshot::take);
+        return;
+    }
+    ++stepped_;
+    emit progress(QStringLiteral("step %1 of %2").arg(stepped_).arg(job_.steps));
+    limit_->start();
+    session_.step({job_.kind, std::nullopt, false});
+}
+
+void Screenshot::take() {
+    if (over_) return;
+    if (!window_.grab().save(job_.file)) return fail(QStringLiteral("Cannot write %1.").arg(job_.file));
+    over_ = true;
+    emit done({});
+}
+
+void Screenshot::fail(const QString& what) {
+    if (over_) return;
+    over_ = true;
+    limit_->stop();
+    emit done(what);
+}
+
+}  // namespace vmxscope::ui

@@ -1,0 +1,94 @@
+// The GUI thread's side of a session: its state, and commands that never wait. The work is SessionWorker's.
+#pragma once
+
+#include <QObject>
+#include <QThread>
+
+#include "ui/session_worker.h"
+
+namespace vmxscope::ui {
+
+class Session : public QObject {
+    Q_OBJECT
+
+  public:
+    enum class State {
+        Idle,       // no target
+        Attaching,  // with progress()
+        Held,       // every vCPU is stopped
+        Running,
+        Stopping,   // asked to stop, not yet stopped
+        Lost,       // the connection broke; retry() attaches again
+        Ended,      // the guest is gone
+    };
+    Q_ENUM(State)
+
+    explicit Session(const core::Backends& backends, QObject* parent = nullptr);
+    /// Leaves the target (its guest runs on) and waits for the thread.
+    ~Session() override;
+
+    State state() const { return state_; }
+    const QString& uri() const { return uri_; }
+    const core::TargetInfo& info() const { return info_; }
+    const QList<core::Vcpu>& vcpus() const { return vcpus_; }
+    const core::History& history() const { return history_; }
+    quint64 unfetched() const { return unfetched_; }
+    /// seq of the newest stop, 0 before the first.
+    quint64 live_seq() const { return live_seq_; }
+    bool attached() const { return state_ == State::Held || state_ == State::Running || state_ == State::Stopping; }
+
+  public slots:
+    void list_targets();
+    void attach(const QString& uri);
+    void cancel_attach();
+    /// Attaches again to the last target.
+    void retry();
+    void step(const vmxscope::ui::StepRequest& request);
+    void resume();
+    void interrupt();
+    void detach();
+
+  signals:
+    void state_changed(vmxscope::ui::Session::State state);
+    void targets(const QList<vmxscope::core::TargetName>& names);
+    void progress(const QString& text, double fraction);
+    /// A new connection begins; `again`: to the same target as the one before.
+    void connected(bool again);
+    void transitions(const QList<vmxscope::ui::TransitionPtr>& list);
+    void stopped(const vmxscope::core::Stop& stop);
+    void caught_up();
+    /// Anything that the status line shows has changed.
+    void status_changed();
+    /// A command, or the attach, failed. The session goes on as state() says.
+    void trouble(const QString& what, const QString& remedy);
+    void lost(const QString& what, const QString& remedy);
+    void guest_gone(const QString& text);
+
+    // To the worker's thread.
+    void list_wanted();
+    void attach_wanted(const QString& uri);
+    void step_wanted(const vmxscope::ui::StepRequest& request);
+    void resume_wanted();
+    void interrupt_wanted();
+    void detach_wanted();
+
+  private:
+    void set_state(State state);
+    /// Where an attach that came to nothing leaves us: a lost connection is still there to be retried.
+    void set_state_unattached();
+    void connect_commands();
+    void connect_reports();
+
+    QThread thread_;
+    SessionWorker* worker_;  // deleted by its thread's end
+    State state_ = State::Idle;
+    QString uri_, attached_uri_;
+    core::TargetInfo info_;
+    QList<core::Vcpu> vcpus_;
+    core::History history_;
+    quint64 unfetched_ = 0;
+    quint64 live_seq_ = 0;
+    bool was_lost_ = false;  // the last connection, to attached_uri_, broke
+};
+
+}  // namespace vmxscope::ui

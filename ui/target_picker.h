@@ -1,0 +1,51 @@
+// Choosing what to attach to: the targets there are, and a field for any other.
+#pragma once
+
+#include <QAbstractListModel>
+#include <QList>
+#include <QWidget>
+
+#include "core/target.h"
+
+class QLineEdit;
+class QListView;
+class QPushButton;
+
+namespace vmxscope::ui {
+
+/// One row a target; DetailRole is its summary, or why it is not available.
+class TargetListModel : public QAbstractListModel {
+    Q_OBJECT
+
+  public:
+    using QAbstractListModel::QAbstractListModel;
+    void set(const QList<core::TargetName>& targets);
+    int rowCount(const QModelIndex& parent = {}) const override;
+    QVariant data(const QModelIndex& index, int role) const override;
+    Qt::ItemFlags flags(const QModelIndex& index) const override;
+
+  private:
+    QList<core::TargetName> targets_;
+};
+
+class TargetPicker : public QWidget {
+    Q_OBJECT
+
+  public:
+    explicit TargetPicker(QWidget* parent = nullptr);
+    void set_targets(const QList<core::TargetName>& targets);
+    void set_uri(const QString& uri);
+    QString uri() const;
+
+  signals:
+    void attach_asked(const QString& uri);
+
+  private:
+    void ask();
+    TargetListModel model_;
+    QListView* list_;
+    QLineEdit* uri_;
+    QPushButton* attach_;
+};
+
+}  // namespace vmxscope::ui

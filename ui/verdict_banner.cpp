@@ -1,0 +1,144 @@
+#include "ui/verdict_banner.h"
+
+#include <QHBoxLayout>
+#include <QLabel>
+#include <QPainter>
+#include <QVBoxLayout>
+
+#include "ui/palette.h"
+#include "ui/text.h"
+
+namespace vmxscope::ui {
+
+namespace {
+
+constexpr int kBar = 6;  // pixels, of the strong colour at the left edge
+
+QLabel* wrapped(QWidget* parent) {
+    auto* label = new QLabel(parent);
+    label->setWordWrap(true);
+    label->setTextInteractionFlags(Qt::TextSelectableByMouse);
+    return label;
+}
+
+void set_text_colour(QWidget* widget, const QColor& colour) {
+    QPalette p = widget->palette();
+    p.setColor(QPalette::WindowText, colour);
+    widget->setPalette(p);
+}
+
+QFont scaled(QFont font, double factor, bool bold) {
+    font.setPointSizeF(font.pointSizeF() * factor);
+    font.setBold(bold);
+    return font;
+}
+
+}  // namespace
+
+void Tag::say(Mark mark, const QString& text) {
+    mark_ = mark;
+    text_ = text;
+    setVisible(!text.isEmpty());
+    setAccessibleName(text);
+    updateGeometry();
+    update();
+}
+
+QString Tag::full_text() const { return glyph_of(mark_) + QLatin1Char(' ') + text_; }
+
+QSize Tag::sizeHint() const {
+    const QFontMetrics metrics(scaled(font(), 1.0, true));
+    return {metrics.horizontalAdvance(full_text()) + 20, metrics.height() + 10};
+}
+
+QSize Tag::minimumSizeHint() const { return {0, sizeHint().height()}; }
+
+void Tag::paintEvent(QPaintEvent*) {
+    const Look look = colors().mark(mark_);
+    QPainter painter(this);
+    painter.setRenderHint(QPainter::Antialiasing);
+    const QRect box = rect().adjusted(1, 1, -1, -1);
+    painter.setPen(QPen(look.strong, 1.5));
+    painter.setBrush(look.ground);
+    painter.drawRoundedRect(box, 4, 4);
+    painter.setFont(scaled(font(), 1.0, true));
+    const QString text = painter.fontMetrics().elidedText(full_text(), Qt::ElideRight, box.width() - 16);
+    if (mark_ == Mark::Undefined) {
+        painter.setPen(Qt::NoPen);
+        painter.setBrush(colors().hatch());
+        painter.drawRoundedRect(box, 4, 4);
+        // The word stays on plain ground: hatching behind letters is hard to read.
+        painter.setBrush(look.ground);
+        const int width = painter.fontMetrics().horizontalAdvance(text) + 10;
+        painter.drawRect(box.left() + 4, box.top() + 3, width, box.height() - 6);
+    }
+    painter.setPen(look.text);
+    painter.drawText(box.adjusted(8, 0, -8, 0), Qt::AlignVCenter | Qt::AlignLeft, text);
+}
+
+VerdictBanner::VerdictBanner(QWidget* parent)
+    : QWidget(parent),
+      word_(new QLabel(this)),
+      where_(new QLabel(this)),
+      reason_(wrapped(this)),
+      used_(wrapped(this)),
+      undefined_(new Tag(this)),
+      alarm_(new Tag(this)) {
+    word_->setFont(scaled(font(), 2.0, true));
+    where_->setAlignment(Qt::AlignRight | Qt::AlignVCenter);
+    auto* top = new QHBoxLayout;
+    top->addWidget(word_);
+    top->addStretch(1);
+    top->addWidget(where_);
+    auto* layout = new QVBoxLayout(this);
+    layout->setContentsMargins(kBar + 12, 10, 12, 12);
+    layout->setSpacing(6);
+    layout->addLayout(top);
+    layout->addWidget(reason_);
+    layout->addWidget(used_);
+    layout->addWidget(alarm_);
+    layout->addWidget(undefined_);
+    show_verdict(nullptr, std::nullopt);
+}
+
+void VerdictBanner::show_verdict(const TransitionPtr& transition, const std::optional<nested::Verdict>& verdict) {
+    mark_ = verdict ? (verdict->alarm ? Mark::Alarm : mark_of(verdict->did)) : Mark::None;
+    if (!verdict || !transition) {
+        word_->setText(QStringLiteral("No verdict yet"));
+        where_->clear();
+        reason_->setText(QStringLiteral("Nested entries and exits move the PDPTRs; none has been seen. Step to the next "
+                                        "one with F9."));
+        used_->clear();
+        undefined_->say(Mark::None, {});
+        alarm_->say(Mark::None, {});
+    } else {
+        const bool entry = verdict->direction == nested::Direction::Entry;
+        word_->setText(glyph_of(mark_of(verdict->did)) + QLatin1Char(' ') + banner_word(verdict->did));
+        where_->setText((entry ? QStringLiteral("vmcs12 → vmcs02") : QStringLiteral("vmcs02 → vmcs12")) +
+                        QStringLiteral("\nat %1 · vCPU %2").arg(headline(*transition)).arg(transition->vcpu));
+        reason_->setText(qs(verdict->reason));
+        used_->setText(used_text(*verdict));
+        undefined_->say(Mark::Undefined, undefined_text(*verdict));
+        alarm_->say(Mark::Alarm, alarm_text(*verdict));
+    }
+    used_->setVisible(!used_->text().isEmpty());
+    recolour();
+}
+
+void VerdictBanner::recolour() {
+    const Look look = colors().mark(mark_);
+    set_text_colour(word_, look.text);
+    set_text_colour(where_, look.text);
+    set_text_colour(reason_, colors().text());
+    set_text_colour(used_, colors().text());
+    update();
+}
+
+void VerdictBanner::paintEvent(QPaintEvent*) {
+    const Look look = colors().mark(mark_);
+    QPainter painter(this);
+    painter.fillRect(rect(), look.ground);
+    painter.fillRect(QRect(0, 0, kBar, height()), look.strong);
+}
+
+}  // namespace vmxscope::ui
