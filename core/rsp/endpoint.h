@@ -32,7 +32,7 @@ Result<Endpoint> parse_endpoint(std::string_view text);
 Result<Fd> connect_to(const Endpoint& endpoint, const Progress& progress);
 
 struct ListenOptions {
-    std::string group;           // Unix: who, besides the owner, may connect; empty = the caller's own group
+    std::string group = {};      // Unix: who, besides the owner, may connect; empty = the caller's own group
     bool trust_network = false;  // Tcp: also listen on addresses that other machines can reach
 };
 

@@ -16,7 +16,7 @@ namespace {
 constexpr StepKind kKinds[] = {StepKind::Transition, StepKind::Nested, StepKind::Entry, StepKind::Exit};
 
 constexpr std::string_view kHelp =
-    "monitor pdptr          what KVM did with the PDPTRs at the newest nested entry or exit, and why\n"
+    "monitor pdptr          what KVM did with the PDPTRs at this transition, and why\n"
     "monitor fields REGEX   the fields whose name matches, in vmcs12 and vmcs02\n"
     "monitor stepi KIND     what gdb's stepi means from now on: transition, nested, entry or exit\n"
     "monitor step KIND      one such step now (gdb does not notice; prefer the command above)\n"

@@ -53,6 +53,7 @@ Result<std::vector<Action>> parse_vcont(std::string_view text, StepKind step) {
         text.remove_prefix(1);
         const std::size_t end = std::min(text.find(';'), text.size());
         std::string_view thread = text.substr(0, end);
+        const bool for_one = thread.find(':') != std::string_view::npos;
         const std::string_view verb = take_until(thread, ':');
         text.remove_prefix(end);
 
@@ -62,7 +63,7 @@ Result<std::vector<Action>> parse_vcont(std::string_view text, StepKind step) {
         const bool signal = c == 'C' || c == 'S';
         const bool well_formed = signal ? verb.size() == 3 && parse_hex(verb.substr(1)) : verb == "c" || verb == "s";
         if (!well_formed) return fail(fmt::format("The vCont action '{}' is not known here.", verb));
-        if (!thread.empty()) {
+        if (for_one) {
             const auto id = parse_thread(thread);
             if (!id) return fail(fmt::format("There is no thread '{}'.", thread));
             if (id->which == ThreadId::Which::One) action.vcpu = id->vcpu;

@@ -1,0 +1,124 @@
+// The debuggers that people use, as Debian ships them, attach to a server of ours.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdio>
+#include <string>
+
+#include "scripted_target.h"
+
+namespace vmxscope::core::rsp {
+namespace {
+
+using nested::Kind;
+using test::RunningServer;
+using test::Script;
+
+/// Everything that a command line prints. A debugger that hangs is ended after two minutes.
+std::string output_of(const std::string& command) {
+    FILE* pipe = ::popen(("LC_ALL=C.UTF-8 HOME=/nonexistent timeout 120 " + command + " 2>&1 </dev/null").c_str(), "r");
+    if (pipe == nullptr) return "popen failed";
+    std::string text;
+    std::array<char, 4096> buffer{};
+    for (std::size_t n = 0; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) text.append(buffer.data(), n);
+    ::pclose(pipe);
+    return text;
+}
+
+class Peers : public testing::Test {
+  protected:
+    /// Runs gdb with each of `commands`; "ADDRESS" in them is where the server listens.
+    std::string run_gdb(const std::string& gdb, const std::vector<std::string>& commands) {
+        std::string line = gdb + " -nx -batch";
+        for (std::string c : commands) {
+            if (const auto at = c.find("ADDRESS"); at != std::string::npos) c.replace(at, 7, address());
+            line += fmt::format(" -ex '{}'", c);
+        }
+        return output_of(line);
+    }
+    std::string address() const { return fmt::format("127.0.0.1:{}", server.endpoint().port); }
+
+    std::shared_ptr<Script> script = [] {
+        auto s = std::make_shared<Script>();
+        s->vcpus = 2;
+        s->kinds = {Kind::L1Exit, Kind::NestedEntry, Kind::L2Entry, Kind::L2Exit, Kind::NestedExit, Kind::L1Entry};
+        return s;
+    }();
+    RunningServer server{[s = script]() -> Result<std::unique_ptr<Target>> { return test::make_scripted_target(s); }, "tcp:127.0.0.1:0"};
+};
+
+#define EXPECT_HAS(text, words) EXPECT_NE((text).find(words), std::string::npos) << "no '" << (words) << "' in:\n" << (text)
+#define EXPECT_HAS_NOT(text, words) EXPECT_EQ((text).find(words), std::string::npos) << "'" << (words) << "' in:\n" << (text)
+
+void check_session(const std::string& out) {
+    EXPECT_HAS(out, "Thread 1.1 \"vCPU 0\" (held, L1)");
+    EXPECT_HAS(out, "Thread 1.2 \"vCPU 1\" (held, L1)");
+    EXPECT_HAS(out, "$1 = 0x100010");
+    EXPECT_HAS(out, "$2 = 0x100020");
+    EXPECT_HAS(out, "$3 = 0x100030");
+    EXPECT_HAS(out, "$4 = 0x3003");
+    EXPECT_HAS(out, "$5 = [ PE NE PG ]");
+    EXPECT_HAS(out, "$6 = <unavailable>");
+    EXPECT_HAS(out, "0x103001");
+    EXPECT_HAS(out, "detached");
+    for (const char* trouble : {"warning:", "rror", "internal-error", "ignored", "Remote failure"}) EXPECT_HAS_NOT(out, trouble);
+}
+
+const std::vector<std::string> kSession = {"target remote ADDRESS", "info threads", "stepi", "p/x $rip", "stepi", "p/x $rip", "stepi", "p/x $rip",
+                                           "p/x $vmcs12_guest_cr3", "p $vmcs12_guest_cr0", "p $vmcs12_host_rip", "info registers rip",
+                                           "monitor pdptr", "monitor fields GUEST_PDPTR0", "detach"};
+
+TEST_F(Peers, GdbAttachesStepsReadsAndDetaches) {
+    if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
+    check_session(run_gdb(GDB, kSession));
+    EXPECT_EQ(script->detached, 1);
+    check_session(run_gdb(GDB, kSession));  // and again
+}
+
+TEST_F(Peers, GdbMultiarchDoesTheSame) {
+    if (std::string(GDB_MULTIARCH).empty()) GTEST_SKIP() << "gdb-multiarch is not installed";
+    check_session(run_gdb(GDB_MULTIARCH, kSession));
+}
+
+TEST_F(Peers, GdbStepsTheThreadThatIsChosen) {
+    if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
+    const std::string out = run_gdb(GDB, {"target remote ADDRESS", "thread 2", "stepi", "p/x $rip", "thread 1", "p/x $rip", "set scheduler-locking on", "stepi", "p/x $rip"});
+    EXPECT_HAS(out, "$1 = 0x1100010");
+    EXPECT_HAS(out, "$2 = <unavailable>");
+    EXPECT_HAS(out, "$3 = 0x100020");
+}
+
+TEST_F(Peers, GdbStepsByTheKindThatMonitorSets) {
+    if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
+    const std::string out = run_gdb(GDB, {"target remote ADDRESS", "monitor stepi exit", "stepi", "p/x $rip", "monitor step entry",
+                                          "maintenance flush register-cache", "p/x $rip", "kill"});
+    EXPECT_HAS(out, "$1 = 0x100050");
+    EXPECT_HAS(out, "nested-entry");
+    EXPECT_HAS(out, "$2 = 0x100080");
+}
+
+TEST_F(Peers, GdbSeesTheGuestEnd) {
+    if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
+    script->ends_after = 1;
+    const std::string out = run_gdb(GDB, {"target remote ADDRESS", "stepi", "stepi"});
+    EXPECT_HAS(out, "QEMU ended with status 0.");
+    EXPECT_HAS(out, "exited normally");
+}
+
+TEST_F(Peers, GdbIsToldThatItComesSecond) {
+    if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
+    test::RawClient first(server.connect());
+    first.ask("qSupported");
+    EXPECT_HAS(run_gdb(GDB, {"target remote ADDRESS"}), "Another client is attached to this guest.");
+}
+
+TEST_F(Peers, GdbIsToldThatMemoryAndRegistersAreNotForIt) {
+    if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
+    const std::string out = run_gdb(GDB, {"target remote ADDRESS", "stepi", "x/i $pc", "p/x $rip"});
+    EXPECT_HAS(out, "Cannot access memory at address 0x100010");
+    EXPECT_HAS(out, "$1 = 0x100010");
+}
+
+}  // namespace
+}  // namespace vmxscope::core::rsp

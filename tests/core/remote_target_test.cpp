@@ -1,0 +1,315 @@
+// RemoteTarget against our own Server, and against servers that lie.
+#include "core/rsp/remote_target.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <functional>
+
+#include "core/rsp/codec.h"
+#include "core/rsp/objects.h"
+#include "core/rsp/packet.h"
+#include "nested/transition_codec.h"
+#include "scripted_target.h"
+
+namespace vmxscope::core::rsp {
+namespace {
+
+using nested::Kind;
+using test::RawClient;
+using test::RunningServer;
+using test::Script;
+
+constexpr auto kLong = std::chrono::milliseconds(20000);
+
+class RemoteTargetTest : public testing::Test {
+  protected:
+    void attach(std::string endpoint = {}) {
+        server.emplace([s = script]() -> Result<std::unique_ptr<Target>> { return test::make_scripted_target(s); }, endpoint);
+        auto attached = attach_remote(server->endpoint().text(), "my:name", nullptr);
+        ASSERT_TRUE(attached) << attached.error().text();
+        target = std::move(*attached);
+    }
+    Stop wait_for_stop() {
+        const auto stop = target->wait(kLong);
+        EXPECT_TRUE(stop) << stop.error().text();
+        EXPECT_TRUE(stop && *stop) << "no stop came";
+        return stop && *stop ? **stop : Stop{};
+    }
+    void expect_stop(Stop::Why why, std::uint32_t vcpu, std::uint64_t seq) {
+        const Stop stop = wait_for_stop();
+        EXPECT_EQ(stop.why, why);
+        EXPECT_EQ(stop.vcpu, vcpu);
+        EXPECT_EQ(stop.seq, seq);
+    }
+
+    std::shared_ptr<Script> script = [] {
+        auto s = std::make_shared<Script>();
+        s->vcpus = 2;
+        s->kinds = {Kind::L1Exit, Kind::NestedEntry, Kind::L2Entry, Kind::L2Exit, Kind::NestedExit, Kind::L1Entry};
+        return s;
+    }();
+    std::optional<RunningServer> server;
+    std::unique_ptr<Target> target;
+};
+
+TEST_F(RemoteTargetTest, ShowsWhatTheServersTargetShows) {
+    attach();
+    EXPECT_EQ(target->info().name, "my:name");
+    EXPECT_EQ(target->info().kernel, "6.1.0-test");
+    EXPECT_EQ(target->info().pid, 4711u);
+    EXPECT_EQ(target->info().notes, std::vector<std::string>{"One probe was left out."});
+    const auto vcpus = target->vcpus();
+    ASSERT_TRUE(vcpus) << vcpus.error().text();
+    ASSERT_EQ(vcpus->size(), 2u);
+    EXPECT_EQ((*vcpus)[1].tid, 101u);
+    EXPECT_EQ(target->history()->last, 0u);
+}
+
+TEST_F(RemoteTargetTest, TheFirstStopIsTheAttach) {
+    attach();
+    EXPECT_TRUE(target->vcpus());  // also while that stop has not been taken
+    expect_stop(Stop::Why::Attached, 0, 0);
+    const auto none = target->wait(std::chrono::milliseconds(1));
+    ASSERT_TRUE(none);
+    EXPECT_FALSE(*none);
+}
+
+TEST_F(RemoteTargetTest, StepsByEveryKindAndReadsTheSameTransitions) {
+    attach("tcp:127.0.0.1:0");
+    expect_stop(Stop::Why::Attached, 0, 0);
+    std::uint64_t seq = 0;
+    for (const auto& [kind, stops_at] : {std::pair{StepKind::Transition, 1u}, {StepKind::Exit, 5u}, {StepKind::Entry, 8u}, {StepKind::Nested, 11u}}) {
+        const auto resumed = target->resume({{0, kind}});
+        ASSERT_TRUE(resumed) << resumed.error().text();
+        expect_stop(Stop::Why::Transition, 0, stops_at);
+        while (seq < stops_at) {
+            const auto t = target->transition(++seq);
+            ASSERT_TRUE(t) << t.error().text();
+            EXPECT_EQ(*t, test::example_transition(seq, 0, script->kinds[(seq - 1) % 6]));
+        }
+    }
+    EXPECT_EQ(target->history()->last, 11u);
+    EXPECT_EQ((*target->vcpus())[0].last_seq, 11u);
+}
+
+TEST_F(RemoteTargetTest, StepsOneVcpuWhileTheOtherRuns) {
+    attach();
+    wait_for_stop();
+    ASSERT_TRUE(target->resume({{1, StepKind::Transition}, {}}));
+    expect_stop(Stop::Why::Transition, 1, 1);
+    const std::lock_guard lock(script->mutex);
+    ASSERT_EQ(script->resumed.back().size(), 2u);
+    EXPECT_EQ(script->resumed.back()[0].vcpu, 1u);
+    EXPECT_EQ(script->resumed.back()[1].step, std::nullopt);
+}
+
+TEST_F(RemoteTargetTest, RunsAndIsInterruptedAndAnswersMeanwhile) {
+    attach();
+    wait_for_stop();
+    ASSERT_TRUE(target->resume({{}}));
+    EXPECT_FALSE(*target->wait(std::chrono::milliseconds(20)));
+    EXPECT_EQ((*target->vcpus())[0].state, VcpuState::Running);
+    EXPECT_FALSE(target->resume({{}}));  // runs already
+    ASSERT_TRUE(target->interrupt());
+    expect_stop(Stop::Why::Interrupted, 0, 0);
+    EXPECT_EQ((*target->vcpus())[0].state, VcpuState::Held);
+    EXPECT_TRUE(target->interrupt());  // nothing runs: nothing happens
+    EXPECT_FALSE(*target->wait(std::chrono::milliseconds(20)));
+}
+
+TEST_F(RemoteTargetTest, AStopThatCrossesAQuestionIsNotLost) {
+    attach();
+    wait_for_stop();
+    for (std::uint64_t i = 1; i <= 50; ++i) {
+        ASSERT_TRUE(target->resume({{0, StepKind::Transition}}));
+        ASSERT_TRUE(target->vcpus());  // its answer may come before or after the stop
+        expect_stop(Stop::Why::Transition, 0, i);
+    }
+}
+
+TEST_F(RemoteTargetTest, TellsHowTheGuestEnded) {
+    script->ends_after = 1;
+    attach();
+    wait_for_stop();
+    ASSERT_TRUE(target->resume({{0, StepKind::Transition}}));
+    wait_for_stop();
+    ASSERT_TRUE(target->resume({{0, StepKind::Transition}}));
+    const Stop end = wait_for_stop();
+    EXPECT_EQ(end.why, Stop::Why::GuestGone);
+    EXPECT_EQ(end.text, "QEMU ended with status 0.");
+}
+
+TEST_F(RemoteTargetTest, ARefusalComesThroughInItsOwnWords) {
+    attach();
+    wait_for_stop();
+    EXPECT_EQ(target->transition(99).error().what, "Transition 99 is not kept any more.");
+    script->resume_error = "The module is gone: #$}*.";
+    ASSERT_TRUE(target->resume({{}}));
+    EXPECT_EQ(target->wait(kLong).error().what, "The module is gone: #$}*.");
+    EXPECT_TRUE(target->vcpus());  // and the connection lives on
+}
+
+TEST_F(RemoteTargetTest, OneResumeTakesOneKindOfStep) {
+    attach();
+    wait_for_stop();
+    EXPECT_FALSE(target->resume({{0, StepKind::Entry}, {1, StepKind::Exit}}));
+    EXPECT_FALSE(target->resume({}));
+}
+
+TEST_F(RemoteTargetTest, DetachLetsTheGuestGo) {
+    attach();
+    wait_for_stop();
+    EXPECT_TRUE(target->detach());
+    EXPECT_EQ(script->detached, 1);
+    EXPECT_TRUE(target->detach());  // once is enough
+    EXPECT_FALSE(target->resume({{}}));
+}
+
+TEST_F(RemoteTargetTest, SoDoesItsEnd) {
+    attach();
+    target.reset();
+    EXPECT_EQ(script->detached, 1);
+}
+
+TEST_F(RemoteTargetTest, ASecondClientIsToldWhoIsInTheWay) {
+    attach();
+    const auto second = attach_remote(server->endpoint().text(), "", nullptr);
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().what, "Another client is attached to this guest. Detach it there first, or wait until it has gone.");
+}
+
+TEST_F(RemoteTargetTest, AServerThatGoesIsALostConnectionAndNothingElse) {
+    attach();
+    wait_for_stop();
+    server.reset();
+    for (const auto& error : {target->vcpus().error(), target->wait(kLong).error(), target->resume({{}}).error(), target->interrupt().error()}) {
+        EXPECT_NE(error.what.find("The connection to unix:"), std::string::npos) << error.what;
+        EXPECT_NE(error.what.find("was lost"), std::string::npos) << error.what;
+        EXPECT_FALSE(error.remedy.empty());
+    }
+    EXPECT_TRUE(target->detach());
+}
+
+TEST_F(RemoteTargetTest, AttachingCanBeGivenUp) {
+    // Whoever connects to this waits until the gate opens.
+    std::atomic<bool> gate{false};
+    const RunningServer slow([&]() -> Result<std::unique_ptr<Target>> {
+        while (!gate) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        return fail("too late");
+    });
+    int asked = 0;
+    const auto given_up = attach_remote(slow.endpoint().text(), "", [&](std::string_view, double) { return ++asked < 3; });
+    gate = true;
+    ASSERT_FALSE(given_up);
+    EXPECT_NE(given_up.error().what.find("was given up"), std::string::npos);
+}
+
+TEST(RemoteBackends, KnowTheirSchemes) {
+    EXPECT_EQ(tcp_backend()->scheme(), "tcp");
+    EXPECT_EQ(unix_backend()->scheme(), "unix");
+    EXPECT_TRUE(tcp_backend()->list().empty());
+    const auto nobody = unix_backend()->attach("/nowhere/at/all", nullptr);
+    ASSERT_FALSE(nobody);
+    EXPECT_NE(nobody.error().what.find("Nobody listens on unix:/nowhere/at/all"), std::string::npos);
+    EXPECT_FALSE(tcp_backend()->attach("nonsense", nullptr));
+}
+
+/// A server that answers each packet with what a function says, and closes when that says nothing.
+class LyingServer {
+  public:
+    using Answers = std::function<std::optional<std::string>(const std::string&)>;
+
+    explicit LyingServer(Answers answers) {
+        int ends[2];
+        EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+        client_ = Fd(ends[0]);
+        thread_ = std::thread([answers = std::move(answers), fd = ends[1]] {
+            RawClient peer{Fd(fd)};
+            for (std::string packet = peer.receive(); !packet.empty(); packet = peer.receive()) {
+                const auto answer = answers(packet);
+                if (!answer) return;
+                peer.send_raw(*answer);
+            }
+        });
+    }
+    ~LyingServer() { thread_.join(); }
+
+    Result<std::unique_ptr<Target>> attach() { return attach_remote(std::move(client_), "liar", "liar", nullptr); }
+    Fd& client() { return client_; }
+
+  private:
+    Fd client_;
+    std::thread thread_;
+};
+
+/// What a truthful server answers while a client attaches.
+std::string honest(const std::string& packet) {
+    if (packet.starts_with("qSupported")) return "+" + frame("PacketSize=20000;vmx+");
+    if (packet.starts_with("qXfer:vmx:read:info")) return "+" + frame("l" + info_text({"n", "k", "c", 1, "a", {}}));
+    if (packet == "?") return "+" + frame("T05thread:p1.1;vmxwhy:attached;vmxseq:0;");
+    return "+" + frame("OK");
+}
+
+void expect_no_attach(LyingServer::Answers answers, std::string_view words) {
+    LyingServer liar(std::move(answers));
+    const auto target = liar.attach();
+    ASSERT_FALSE(target);
+    EXPECT_NE(target.error().what.find(words), std::string::npos) << target.error().text();
+    liar.client().reset();
+}
+
+TEST(LyingServers, AnotherProtocolOrProgramIsRecognised) {
+    expect_no_attach([](auto&) { return "SSH-2.0-OpenSSH_9.2p1\r\n"; }, "does not speak the GDB remote protocol");
+    expect_no_attach([](auto&) { return frame("PacketSize=1000;qXfer:features:read+"); }, "is no vmxscope agent");
+    expect_no_attach([](auto&) { return frame(""); }, "is no vmxscope agent");
+    expect_no_attach([](auto&) { return std::nullopt; }, "closed the connection without a word");
+    expect_no_attach([](auto&) { return frame("E.Go away."); }, "Go away.");
+    expect_no_attach([](auto& p) { return p.starts_with("qXfer") ? frame("l{\"name\":1}") : honest(p); }, "'info' cannot be read");
+    expect_no_attach([](auto& p) { return p.starts_with("qXfer") ? frame("m") : honest(p); }, "no piece of an object");
+    expect_no_attach([](auto& p) { return p.starts_with("qXfer") ? frame("m" + std::string(100000, ' ')) : honest(p); }, "is longer than");
+    expect_no_attach([](auto& p) { return p.starts_with("qXfer") ? frame("T05thread:p1.1;") : honest(p); }, "stop reply that nobody asked for");
+}
+
+/// Attaches, takes the first stop, reads transition 5 from an `answer`, and expects an error with `words` in it.
+void expect_bad_transition(const std::string& answer, std::string_view words) {
+    LyingServer liar([&](const std::string& p) { return p.starts_with("qXfer:vmx:read:transition") ? frame(answer) : honest(p); });
+    auto target = liar.attach();
+    ASSERT_TRUE(target) << target.error().text();
+    ASSERT_TRUE((*target)->wait(kLong));
+    const auto t = (*target)->transition(5);
+    ASSERT_FALSE(t);
+    EXPECT_NE(t.error().what.find(words), std::string::npos) << t.error().text();
+}
+
+TEST(LyingServers, ABadTransitionIsRefused) {
+    expect_bad_transition("l", "cannot be read");
+    expect_bad_transition("lgarbage", "cannot be read");
+    expect_bad_transition("l" + nested::encode(test::example_transition(6, 0, Kind::L1Exit)), "sent transition 6");
+    expect_bad_transition("l" + nested::encode(test::example_transition(5, 0, Kind::L1Exit)).substr(0, 100), "cannot be read");
+    expect_bad_transition("E01", "the error 'E01'");
+    expect_bad_transition("", "no piece of an object");
+}
+
+TEST(LyingServers, ABadStopReplyIsAnErrorOfWait) {
+    LyingServer liar([](const std::string& p) { return p == "?" ? frame("T05thread:p1.-1;vmxwhy:attached;vmxseq:0;") : honest(p); });
+    auto target = liar.attach();
+    ASSERT_TRUE(target);
+    EXPECT_NE((*target)->wait(kLong).error().what.find("makes no sense"), std::string::npos);
+}
+
+TEST(LyingServers, AGarbledPacketWithoutAcksIsAClearError) {
+    LyingServer liar([](const std::string& p) {
+        if (p.starts_with("qSupported")) return "+" + frame("vmx+;QStartNoAckMode+");
+        return p.starts_with("qXfer:vmx:read:vcpus") ? std::string("$l[]#00") : honest(p);
+    });
+    auto target = liar.attach();
+    ASSERT_TRUE(target) << target.error().text();
+    const auto vcpus = (*target)->vcpus();
+    ASSERT_FALSE(vcpus);
+    EXPECT_NE(vcpus.error().what.find("was garbled: a packet's checksum is 00"), std::string::npos) << vcpus.error().text();
+    EXPECT_FALSE(vcpus.error().remedy.empty());
+}
+
+}  // namespace
+}  // namespace vmxscope::core::rsp

@@ -1,0 +1,78 @@
+// A Target whose guest is a list of transitions written by hand: what the wire carries is known, so it can be checked.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/fd.h"
+#include "core/rsp/server.h"
+#include "core/target.h"
+
+namespace vmxscope::core::test {
+
+/// A transition as one of pae-ept's: registers, four PDPTRs, evidence, every value derived from `seq` and `vcpu`.
+nested::Transition example_transition(std::uint64_t seq, std::uint32_t vcpu, nested::Kind kind);
+
+/// What the tests look at from outside while the server's thread drives the Target.
+struct Script {
+    unsigned vcpus = 1;
+    std::vector<nested::Kind> kinds;  // what each vCPU comes to, in order, over and over; empty = it never stops
+    std::uint64_t ends_after = 0;     // the guest ends after so many transitions; 0 = never
+    std::string resume_error;         // resume() fails with this
+
+    std::atomic<int> attached{0};     // Targets alive
+    std::atomic<int> detached{0};     // times detach() let a held guest go
+    std::mutex mutex;
+    std::vector<std::vector<Action>> resumed;  // guarded by mutex
+};
+
+std::unique_ptr<Target> make_scripted_target(std::shared_ptr<Script> script);
+
+/// A Server on a thread of its own, on a unix socket in a fresh folder.
+class RunningServer {
+  public:
+    explicit RunningServer(std::shared_ptr<Script> script);
+    explicit RunningServer(rsp::MakeTarget make_target, std::string endpoint = {});
+    ~RunningServer();
+
+    const rsp::Endpoint& endpoint() const { return listener_.endpoint(); }
+    Fd connect() const;
+
+  private:
+    std::string folder_;
+    rsp::Listener listener_;
+    std::atomic<bool> stop_{false};
+    std::thread thread_;
+};
+
+/// A folder that is removed with all that is in it.
+std::string make_folder();
+void remove_folder(const std::string& path);
+
+/// A client that knows nothing: it sends packets and shows what comes.
+class RawClient {
+  public:
+    explicit RawClient(Fd fd) : fd_(std::move(fd)) {}
+    void send_raw(std::string_view bytes);
+    void send(std::string_view payload);
+    /// The next packet's payload; "" when none comes within ten seconds, or the other side closes.
+    std::string receive();
+    std::string ask(std::string_view payload) {
+        send(payload);
+        return receive();
+    }
+    std::string receive_raw();  // whatever comes until the other side closes, or for ten seconds
+    void close() { fd_.reset(); }
+    Fd take() { return std::move(fd_); }
+
+  private:
+    Fd fd_;
+    std::string buffer_;
+};
+
+}  // namespace vmxscope::core::test
