@@ -23,7 +23,7 @@ make_module() {  # vmxscope.ko, built with Kbuild against the lab kernel's heade
 }
 
 product_files() {  # what of the build directory belongs into the lab, as far as it has been built
-    ls "$product_dir"/bin/vmxscope-agent "$product_dir"/plugins/lab/guests/*.elf 2>/dev/null || true
+    ls "$product_dir"/bin/vmxscope-agent "$product_dir"/guests/*.elf 2>/dev/null || true
 }
 
 pack_product() (
