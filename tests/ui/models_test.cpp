@@ -1,0 +1,349 @@
+// What each model says for the stops that the tool is about. Models know no widgets: this program links none.
+#include <gtest/gtest.h>
+
+#include <QAbstractItemModelTester>
+#include <QSignalSpy>
+
+#include "tests/ui/dump.h"
+#include "tests/ui/samples.h"
+#include "ui/conditions_model.h"
+#include "ui/pdptr_model.h"
+#include "ui/roles.h"
+#include "ui/text.h"
+#include "ui/verdict_text.h"
+#include "ui/vmcs_model.h"
+
+namespace vmxscope::ui {
+namespace {
+
+using test::dump;
+using test::row_text;
+using Tester = QAbstractItemModelTester;
+constexpr auto kFatal = Tester::FailureReportingMode::Fatal;
+
+QList<TransitionPtr> list_of(const std::vector<TransitionPtr>& story) { return {story.begin(), story.end()}; }
+
+/// A list with the story in it, checked all the while.
+struct Seen {
+    explicit Seen(const std::vector<TransitionPtr>& story) : tester(&list, kFatal) { list.add(list_of(story)); }
+    int last() const { return list.rowCount() - 1; }
+    TransitionListModel list;
+    Tester tester;
+};
+
+QModelIndex field(const QAbstractItemModel& model, const QString& name) {
+    for (int g = 0; g < model.rowCount(); ++g) {
+        const QModelIndex group = model.index(g, 0);
+        for (int row = 0; row < model.rowCount(group); ++row)
+            if (const QModelIndex at = model.index(row, 0, group); at.data().toString() == name) return at;
+    }
+    return {};
+}
+
+struct Panel {
+    explicit Panel(const std::vector<TransitionPtr>& story)
+        : pdptr_tester(&pdptrs, kFatal), conditions_tester(&conditions, kFatal), evidence_tester(&evidence, kFatal) {
+        verdict = nested::pdptr_verdict(*story.back());
+        pdptrs.show(story.back(), verdict);
+        conditions.show(verdict->conditions);
+        evidence.show(story.back());
+    }
+    std::optional<nested::Verdict> verdict;
+    PdptrModel pdptrs;
+    ConditionsModel conditions;
+    EvidenceModel evidence;
+    Tester pdptr_tester, conditions_tester, evidence_tester;
+};
+
+TEST(PdptrModel, copied_shows_the_same_values_defined_in_both) {
+    const Panel panel(samples::copied());
+    EXPECT_EQ(verdict_line(*panel.verdict).toStdString(), "copied; vmcs12 defined, vmcs02 defined");
+    EXPECT_EQ(dump(panel.pdptrs, UndefinedRole),
+              "0x103001 | 0x103001 | not read\n"
+              "0x104001 | 0x104001 | not read\n"
+              "0x105001 | 0x105001 | not read\n"
+              "0x106001 | 0x106001 | not read\n");
+    const QModelIndex cell = panel.pdptrs.index(1, PdptrModel::Vmcs02);
+    EXPECT_EQ(cell.data(DetailRole).toString().toStdString(), "page directory at 0x104000");
+    EXPECT_EQ(panel.pdptrs.index(0, PdptrModel::Cached).data(StateRole).toInt(), static_cast<int>(vmx::Known::NotRead));
+    EXPECT_EQ(panel.evidence.rowCount(), 8);
+    EXPECT_EQ(row_text(panel.evidence, 0), "VMWRITE | GUEST_PDPTR0 | 0x103001 | prepare_vmcs02_rare.constprop.0+0x4a0");
+    EXPECT_EQ(row_text(panel.evidence, 7), "VMWRITE | GUEST_PDPTR3 | 0x106001 | nested_vmx_enter_non_root_mode+0xef0");
+}
+
+TEST(PdptrModel, skipped_after_a_pae_exit_keeps_defined_values) {
+    const Panel panel(samples::skipped());
+    EXPECT_EQ(verdict_line(*panel.verdict).toStdString(), "skipped; vmcs12 defined, vmcs02 defined");
+    EXPECT_FALSE(panel.verdict->alarm);
+    EXPECT_EQ(dump(panel.pdptrs, UndefinedRole).find('~'), std::string::npos);
+    EXPECT_EQ(panel.evidence.rowCount(), 0);
+}
+
+TEST(PdptrModel, undefined_and_used_marks_exactly_the_undefined_cells_and_alarms) {
+    const Panel panel(samples::undefined());
+    ASSERT_TRUE(panel.verdict->alarm);
+    EXPECT_FALSE(alarm_text(*panel.verdict).isEmpty());
+    for (int row = 0; row < 4; ++row) {
+        const auto cell = [&](int column) { return panel.pdptrs.index(row, column); };
+        EXPECT_TRUE(cell(PdptrModel::Vmcs02).data(UndefinedRole).toBool());
+        EXPECT_EQ(cell(PdptrModel::Vmcs02).data(DetailRole).toString().toStdString(), "undefined");
+        EXPECT_EQ(cell(PdptrModel::Vmcs12).data(UndefinedRole).toBool(), panel.verdict->vmcs12 == nested::Is::Undefined);
+        EXPECT_FALSE(cell(PdptrModel::Cached).data(UndefinedRole).toBool());
+    }
+}
+
+TEST(PdptrModel, from_memory_shows_vmcs12_undefined_beside_what_was_loaded) {
+    const Panel panel(samples::from_memory());
+    EXPECT_EQ(verdict_line(*panel.verdict).toStdString(), "from-memory; vmcs12 undefined, vmcs02 defined");
+    EXPECT_EQ(row_text(panel.pdptrs, 0, {}, UndefinedRole), "~0x0 | 0x104001 | 0x104001");
+    EXPECT_EQ(row_text(panel.pdptrs, 3, {}, UndefinedRole), "~0x0 | 0x107001 | 0x107001");
+}
+
+TEST(PdptrModel, a_transition_without_values_says_not_read_and_never_zero) {
+    auto bare = std::make_shared<nested::Transition>();
+    bare->kind = nested::Kind::NestedExit;
+    PdptrModel model;
+    model.show(bare, std::nullopt);
+    EXPECT_EQ(row_text(model, 0), "not read | not read | not read");
+}
+
+TEST(ConditionsModel, each_condition_has_a_value_a_word_for_whether_it_held_and_a_meaning) {
+    const Panel panel(samples::skipped());
+    ASSERT_GT(panel.conditions.rowCount(), 0);
+    bool one_did_not_hold = false;
+    for (int row = 0; row < panel.conditions.rowCount(); ++row) {
+        for (int column = 0; column < ConditionsModel::kColumnCount; ++column)
+            EXPECT_FALSE(panel.conditions.index(row, column).data().toString().isEmpty()) << row << "," << column;
+        one_did_not_hold |= panel.conditions.index(row, ConditionsModel::Held).data().toString() == u"✗ did not hold";
+    }
+    EXPECT_TRUE(one_did_not_hold) << dump(panel.conditions);
+}
+
+TEST(TransitionList, one_row_a_transition_with_its_verdict_in_a_word) {
+    const Seen seen(samples::skipped());
+    EXPECT_EQ(dump(seen.list),
+              "1 | 0 | l1-exit | L1 → L0 | VMLAUNCH (20) | \n"
+              "2 | 0 | nested-entry | L1 → L2 | – | ● copied\n"
+              "3 | 0 | l2-entry | L0 → L2 | – | \n"
+              "4 | 0 | l2-exit | L2 → L0 | CPUID (10) | \n"
+              "5 | 0 | nested-exit | L2 → L1 | CPUID (10) | ● copied\n"
+              "6 | 0 | l1-entry | L0 → L1 | – | \n"
+              "7 | 0 | l1-exit | L1 → L0 | VMRESUME (24) | \n"
+              "8 | 0 | nested-entry | L1 → L2 | – | ○ skipped\n");
+}
+
+TEST(TransitionList, undefined_and_alarm_show_in_the_list) {
+    const Seen alarm(samples::undefined());
+    EXPECT_EQ(alarm.list.index(alarm.last(), TransitionListModel::Pdptr).data().toString().toStdString(), "○ skipped ⚠");
+    const Seen memory(samples::from_memory());
+    EXPECT_EQ(memory.list.index(memory.last(), TransitionListModel::Pdptr).data().toString().toStdString(), "◆ from-memory ▨");
+}
+
+TEST(TransitionList, late_and_repeated_transitions_find_their_place) {
+    const auto story = samples::skipped();
+    TransitionListModel list;
+    const Tester tester(&list, kFatal);
+    list.add({story[7]});
+    list.add({story[0], story[3]});
+    EXPECT_EQ(list.missing_before(1), 2U);
+    EXPECT_EQ(list.index(1, 0).data().toString().toStdString(), "⋮ 4");
+    list.add(list_of(story));
+    EXPECT_EQ(list.rowCount(), 8);
+    for (int row = 0; row < 8; ++row) EXPECT_EQ(list.missing_before(row), 0U);
+}
+
+TEST(TransitionList, a_transition_without_verdict_borrows_the_newest_nested_one_of_its_vcpu) {
+    const auto story = samples::skipped();
+    auto other = std::make_shared<nested::Transition>(*story[4]);  // a nested exit, of another vCPU
+    other->vcpu = 1;
+    other->seq = 6;
+    TransitionListModel list;
+    list.add({story[0], story[1], story[2], story[3], story[4], other, story[6]});
+    EXPECT_EQ(list.verdict_row_for(6), 4);
+    EXPECT_EQ(list.previous_row(6), 4);
+    EXPECT_EQ(list.verdict_row_for(0), -1);
+}
+
+TEST(TransitionList, what_was_seen_before_a_lost_connection_stays_and_is_marked) {
+    const auto story = samples::copied();
+    TransitionListModel list;
+    const Tester tester(&list, kFatal);
+    list.add(list_of(story));
+    list.begin_connection();
+    list.add({story[0]});
+    ASSERT_EQ(list.rowCount(), 3);
+    EXPECT_TRUE(list.index(1, 0).data(EarlierRole).toBool());
+    EXPECT_FALSE(list.index(2, 0).data(EarlierRole).toBool());
+    EXPECT_EQ(list.row_of(1), 2);
+    EXPECT_EQ(list.row_of(2), -1);
+    EXPECT_EQ(list.missing_before(2), 0U);
+}
+
+TEST(TransitionList, beyond_its_limit_the_oldest_go_and_are_counted) {
+    TransitionListModel list;
+    QList<TransitionPtr> many;
+    const auto base = samples::copied();
+    for (int i = 0; i < TransitionListModel::kMaxKept + 3; ++i) {
+        auto t = std::make_shared<nested::Transition>();
+        t->seq = static_cast<std::uint64_t>(i) + 1;
+        many << t;
+        if (many.size() == 1'000) list.add(std::exchange(many, {}));
+    }
+    list.add(many);
+    EXPECT_EQ(list.rowCount(), TransitionListModel::kMaxKept);
+    EXPECT_EQ(list.let_go(), 3U);
+    EXPECT_EQ(list.at(0)->seq, 4U);
+}
+
+TEST(TransitionFilter, nested_only_undefined_only_and_text) {
+    Seen seen(samples::from_memory());
+    TransitionFilter filter;
+    const Tester tester(&filter, kFatal);
+    filter.setSourceModel(&seen.list);
+    EXPECT_EQ(filter.rowCount(), 8);
+    filter.set_show(TransitionFilter::Show::WithVerdict);
+    EXPECT_EQ(filter.rowCount(), 3);
+    filter.set_text(QStringLiteral("cpuid"));
+    EXPECT_EQ(filter.rowCount(), 1);
+    filter.set_text({});
+    filter.set_show(TransitionFilter::Show::Undefined);
+    EXPECT_EQ(filter.rowCount(), 3);
+}
+
+struct Vmcs {
+    explicit Vmcs(const std::vector<TransitionPtr>& story) : tester(&model, kFatal), seen(story) {
+        filter.setSourceModel(&model);
+        show(seen.last());
+    }
+    void show(int row) {
+        const int previous = seen.list.previous_row(row);
+        model.show(seen.list.at(row), previous < 0 ? nullptr : seen.list.at(previous), seen.list.verdict_at(row));
+    }
+    std::string row(const char* name) const {
+        const QModelIndex at = field(model, QString::fromLatin1(name));
+        return row_text(model, at.row(), at.parent());
+    }
+    QModelIndex cell(const char* name, int column) const {
+        return field(model, QString::fromLatin1(name)).siblingAtColumn(column);
+    }
+    VmcsModel model;
+    VmcsFilter filter;
+    Tester tester;
+    Seen seen;
+};
+
+TEST(VmcsModel, has_every_field_once_in_the_sdms_groups) {
+    const Vmcs vmcs(samples::copied());
+    std::string groups;
+    int fields = 0;
+    for (int g = 0; g < vmcs.model.rowCount(); ++g) {
+        groups += vmcs.model.index(g, 0).data().toString().toStdString() + "\n";
+        fields += vmcs.model.rowCount(vmcs.model.index(g, 0));
+    }
+    EXPECT_EQ(fields, static_cast<int>(vmx::kFieldCount));
+    std::string expected;
+    for (int g = 0; g < 6; ++g) expected += std::string(vmx::name_of(static_cast<vmx::Group>(g))) + "\n";
+    EXPECT_EQ(groups, expected);
+}
+
+TEST(VmcsModel, a_copied_entry_marks_the_pdptrs_changed_in_vmcs02_and_equal) {
+    const Vmcs vmcs(samples::copied());
+    EXPECT_EQ(vmcs.row("GUEST_PDPTR0"), "GUEST_PDPTR0 | 0x103001 | 0x103001 | page directory at 0x103000");
+    EXPECT_TRUE(vmcs.cell("GUEST_PDPTR0", VmcsModel::Vmcs02).data(ChangedRole).toBool());
+    EXPECT_FALSE(vmcs.cell("GUEST_PDPTR0", VmcsModel::Vmcs12).data(ChangedRole).toBool());
+    EXPECT_FALSE(vmcs.cell("GUEST_PDPTR0", VmcsModel::Vmcs02).data(DiffersRole).toBool());
+    EXPECT_TRUE(vmcs.cell("HOST_CR3", VmcsModel::Vmcs02).data(DiffersRole).toBool());
+    EXPECT_EQ(vmcs.model.changed(), 4);
+}
+
+TEST(VmcsModel, unknown_values_differ_from_nothing_and_say_why_they_are_not_there) {
+    const Vmcs vmcs(samples::copied());
+    EXPECT_EQ(vmcs.row("PLE_WINDOW"), "PLE_WINDOW | no such field | 0x1000 | ");
+    EXPECT_EQ(vmcs.row("TSC_MULTIPLIER"), "TSC_MULTIPLIER | not read | no such field | ");
+    EXPECT_FALSE(vmcs.cell("PLE_WINDOW", VmcsModel::Vmcs02).data(DiffersRole).toBool());
+    EXPECT_EQ(vmcs.cell("PLE_WINDOW", VmcsModel::Vmcs12).data(StateRole).toInt(), static_cast<int>(vmx::Known::Unsupported));
+}
+
+TEST(VmcsModel, flags_that_differ_are_named_on_their_side) {
+    const Vmcs vmcs(samples::copied());
+    const std::string meaning = vmcs.cell("PIN_BASED_VM_EXEC_CONTROL", VmcsModel::Meaning).data().toString().toStdString();
+    EXPECT_NE(meaning.find("only vmcs02: "), std::string::npos) << meaning;
+    EXPECT_EQ(meaning.find("only vmcs12"), std::string::npos) << meaning;
+}
+
+TEST(VmcsModel, undefined_pdptrs_are_marked_where_they_are_and_not_decoded) {
+    const Vmcs vmcs(samples::from_memory());
+    EXPECT_TRUE(vmcs.cell("GUEST_PDPTR2", VmcsModel::Vmcs12).data(UndefinedRole).toBool());
+    EXPECT_FALSE(vmcs.cell("GUEST_PDPTR2", VmcsModel::Vmcs02).data(UndefinedRole).toBool());
+    EXPECT_EQ(vmcs.row("GUEST_PDPTR2"),
+              "GUEST_PDPTR2 | 0x0 | 0x106001 | undefined in vmcs12 · vmcs02: page directory at 0x106000");
+}
+
+TEST(VmcsModel, an_image_read_earlier_does_not_pass_for_one_read_here) {
+    auto story = samples::copied();
+    auto late = std::make_shared<nested::Transition>(*story.back());
+    late->vmcs02_as_of = 1;
+    VmcsModel model;
+    model.show(late, nullptr, std::nullopt);
+    EXPECT_EQ(model.headerData(VmcsModel::Vmcs02, Qt::Horizontal, Qt::DisplayRole).toString(), u"vmcs02 as of #1");
+}
+
+TEST(VmcsModel, without_images_from_before_a_change_is_told_from_the_transition_before) {
+    auto story = samples::copied();
+    auto t = std::make_shared<nested::Transition>(*story.back());
+    t->vmcs12_before = t->vmcs02_before = {};
+    VmcsModel model;
+    model.show(t, story.front(), std::nullopt);
+    EXPECT_EQ(model.changed(), 4);
+    model.show(t, nullptr, std::nullopt);
+    EXPECT_EQ(model.changed(), 0);
+}
+
+TEST(VmcsFilter, search_differences_and_changes_narrow_and_combine) {
+    Vmcs vmcs(samples::copied());
+    const Tester tester(&vmcs.filter, kFatal);
+    EXPECT_EQ(vmcs.filter.matches(), static_cast<int>(vmx::kFieldCount));
+    vmcs.filter.set_text(QStringLiteral("pdptr"));
+    EXPECT_EQ(vmcs.filter.matches(), 4);
+    vmcs.filter.set_only_differences(true);
+    EXPECT_EQ(vmcs.filter.matches(), 0);
+    vmcs.filter.set_text({});
+    EXPECT_EQ(vmcs.filter.matches(), vmcs.model.differing());
+    vmcs.filter.set_only_differences(false);
+    vmcs.filter.set_only_changed(true);
+    EXPECT_EQ(vmcs.filter.matches(), 4);
+    vmcs.filter.set_only_changed(false);
+    vmcs.filter.set_text(QStringLiteral("0x280a"));
+    EXPECT_EQ(vmcs.filter.matches(), 1) << "an encoding finds its field";
+}
+
+TEST(VmcsFilter, follows_the_model_when_another_transition_is_shown) {
+    Vmcs vmcs(samples::copied());
+    vmcs.filter.set_only_changed(true);
+    EXPECT_EQ(vmcs.filter.matches(), 4);
+    vmcs.show(0);
+    EXPECT_EQ(vmcs.filter.matches(), 0);
+}
+
+TEST(VerdictText, a_disagreement_is_named_as_a_finding) {
+    auto story = samples::copied();
+    auto t = std::make_shared<nested::Transition>(*story.back());
+    t->context.dirty_vmcs12 = false;  // by rule nothing is copied, yet VMWRITEs were seen
+    t->context.last_hw_exit_pae = true;
+    const auto verdict = nested::pdptr_verdict(*t);
+    ASSERT_TRUE(verdict);
+    EXPECT_FALSE(verdict->agree);
+    EXPECT_TRUE(agreement_text(*verdict).contains(QStringLiteral("DISAGREE")));
+    EXPECT_TRUE(verdict_cell(*verdict).endsWith(QStringLiteral("✗")));
+}
+
+TEST(VerdictText, no_two_marks_share_a_glyph) {
+    QStringList glyphs;
+    for (int m = static_cast<int>(Mark::Copied); m <= static_cast<int>(Mark::Unknown); ++m)
+        glyphs << glyph_of(static_cast<Mark>(m));
+    EXPECT_EQ(glyphs.removeDuplicates(), 0);
+    EXPECT_FALSE(glyphs.contains(QString()));
+}
+
+}  // namespace
+}  // namespace vmxscope::ui

@@ -1,0 +1,244 @@
+// The window itself, without a screen: commands, banners, and the pictures that people are to look at.
+#include <gtest/gtest.h>
+
+#include <QDir>
+#include <QImage>
+#include <QLabel>
+#include <QPushButton>
+#include <QTest>
+#include <QTreeView>
+
+#include "tests/ui/story_target.h"
+#include "ui/main_window.h"
+#include "ui/message_bar.h"
+#include "ui/pdptr_panel.h"
+#include "ui/screenshot.h"
+#include "ui/status_line.h"
+#include "ui/verdict_banner.h"
+#include "ui/vmcs_view.h"
+
+namespace vmxscope::ui {
+namespace {
+
+using State = Session::State;
+constexpr int kLimitMs = 20'000;
+
+struct Window {
+    explicit Window(std::vector<TransitionPtr> story, ThemeChoice theme = ThemeChoice::Light)
+        : strings(std::make_shared<test::Strings>(std::move(story))) {
+        backends.add(test::make_story_backend(strings));
+        session = std::make_unique<Session>(backends);
+        window = std::make_unique<MainWindow>(*session, theme, false);
+        window->resize(1640, 960);
+        window->show();
+    }
+    bool attach() {
+        session->attach(QStringLiteral("story:"));
+        return QTest::qWaitFor([&] { return session->state() == State::Held; }, kLimitMs);
+    }
+    /// To the story's last transition, which must be a nested one.
+    bool to_the_end() {
+        while (session->live_seq() < strings->story.size()) {
+            const quint64 before = session->live_seq();
+            window->actions().step_nested->trigger();
+            if (!QTest::qWaitFor([&] { return session->live_seq() > before && session->state() == State::Held; }, kLimitMs))
+                return false;
+        }
+        return QTest::qWaitFor([&] { return window->transitions().rowCount() == static_cast<int>(strings->story.size()); }, kLimitMs);
+    }
+    std::string panel_text() {
+        QStringList texts;
+        for (QWidget* w : window->pdptrs().widget()->findChildren<QWidget*>())
+            if (w->isVisibleTo(&window->pdptrs()) && !w->accessibleName().isEmpty()) texts << w->accessibleName();
+        for (QLabel* l : window->pdptrs().widget()->findChildren<QLabel*>())
+            if (l->isVisibleTo(&window->pdptrs())) texts << l->text();
+        return texts.join(QLatin1Char('\n')).toStdString();
+    }
+
+    std::shared_ptr<test::Strings> strings;
+    core::Backends backends;
+    std::unique_ptr<Session> session;
+    std::unique_ptr<MainWindow> window;
+};
+
+bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+TEST(Window, says_what_it_is_for_and_offers_targets_before_anything_is_attached) {
+    Window w(samples::copied());
+    EXPECT_FALSE(w.window->actions().step->isEnabled());
+    EXPECT_TRUE(w.window->actions().attach->isEnabled());
+    EXPECT_TRUE(has(w.window->status().text().toStdString(), "not attached"));
+}
+
+TEST(Window, keys_are_those_that_the_manual_names) {
+    Window w(samples::copied());
+    Actions& a = w.window->actions();
+    const std::pair<QAction*, const char*> keys[] = {
+        {a.step, "F10"}, {a.step_entry, "F11"}, {a.step_exit, "Shift+F11"}, {a.step_nested, "F9"}, {a.resume, "F5"},
+        {a.interrupt, "F6"}, {a.find, "Ctrl+F"}, {a.only_differences, "Ctrl+D"}, {a.previous, "Alt+Up"}, {a.next, "Alt+Down"}};
+    for (const auto& [action, key] : keys)
+        EXPECT_EQ(action->shortcut().toString().toStdString(), key) << action->text().toStdString();
+}
+
+TEST(Window, stepping_shows_the_live_transition_and_going_back_says_so) {
+    Window w(samples::skipped());
+    ASSERT_TRUE(w.attach());
+    ASSERT_TRUE(w.to_the_end());
+    EXPECT_EQ(w.window->shown_row(), 7);
+    EXPECT_TRUE(has(w.panel_text(), "SKIPPED"));
+    w.window->actions().previous->trigger();
+    EXPECT_EQ(w.window->shown_row(), 6);
+    EXPECT_TRUE(has(w.window->vmcs().heading().toStdString(), "#7 l1-exit"));
+    EXPECT_TRUE(has(w.panel_text(), "#7 l1-exit moves no PDPTRs")) << w.panel_text();
+    EXPECT_TRUE(has(w.panel_text(), "COPIED"));
+    const auto away = w.window->vmcs().findChildren<QLabel*>();
+    EXPECT_TRUE(std::any_of(away.begin(), away.end(), [](QLabel* l) {
+        return !l->isHidden() && l->text().contains(QStringLiteral("looking at #7, live is at #8"));
+    }));
+    w.window->actions().live->trigger();
+    EXPECT_EQ(w.window->shown_row(), 7);
+}
+
+TEST(Window, only_differences_is_one_switch_wherever_it_is_pressed) {
+    Window w(samples::copied());
+    ASSERT_TRUE(w.attach());
+    ASSERT_TRUE(w.to_the_end());
+    const int all = w.window->vmcs().filter()->matches();
+    w.window->actions().only_differences->trigger();
+    EXPECT_LT(w.window->vmcs().filter()->matches(), all);
+    w.window->actions().only_differences->trigger();
+    EXPECT_EQ(w.window->vmcs().filter()->matches(), all);
+    EXPECT_TRUE(w.window->vmcs().tree()->isExpanded(w.window->vmcs().filter()->index(0, 0)));
+}
+
+TEST(Window, a_lost_connection_keeps_what_was_seen_and_one_button_brings_it_back) {
+    Window w(samples::skipped());
+    ASSERT_TRUE(w.attach());
+    ASSERT_TRUE(w.to_the_end());
+    w.strings->lost = true;
+    ASSERT_TRUE(QTest::qWaitFor([&] { return w.session->state() == State::Lost; }, kLimitMs));
+    EXPECT_TRUE(has(w.window->message().text().toStdString(), "The connection to story: broke. Is the agent"));
+    EXPECT_EQ(w.window->transitions().rowCount(), 8);
+    EXPECT_TRUE(w.window->grab().save(QStringLiteral(PICTURES "/lost.png")));
+    w.strings->lost = false;
+    for (QPushButton* b : w.window->message().findChildren<QPushButton*>())
+        if (b->text() == u"Retry") b->click();
+    ASSERT_TRUE(QTest::qWaitFor([&] { return w.session->state() == State::Held; }, kLimitMs));
+    EXPECT_EQ(w.window->transitions().rowCount(), 8);
+    EXPECT_TRUE(w.window->message().isHidden());
+}
+
+TEST(Window, pictures_of_the_start_and_of_an_attach_under_way) {
+    QDir().mkpath(QStringLiteral(PICTURES));
+    Window w(samples::copied());
+    QTest::qWait(0);
+    QCoreApplication::processEvents();
+    EXPECT_TRUE(w.window->grab().save(QStringLiteral(PICTURES "/welcome.png")));
+    w.strings->attach_hangs = true;
+    w.session->attach(QStringLiteral("story:"));
+    ASSERT_TRUE(QTest::qWaitFor([&] { return w.strings->attaches == 1; }, kLimitMs));
+    QTest::qWait(50);
+    EXPECT_TRUE(w.window->grab().save(QStringLiteral(PICTURES "/attaching.png")));
+    w.session->cancel_attach();
+    ASSERT_TRUE(QTest::qWaitFor([&] { return w.session->state() == State::Idle; }, kLimitMs));
+}
+
+struct Picture {
+    const char* name;
+    std::vector<TransitionPtr> (*story)();
+    ThemeChoice theme;
+    const char* word;  // must be on the banner
+    const char* tag;   // must be on a tag; "" = no tag says undefined
+};
+
+class Pictures : public ::testing::TestWithParam<Picture> {};
+
+TEST_P(Pictures, are_taken_at_the_stop_and_the_panel_says_so) {
+    const Picture& p = GetParam();
+    QDir().mkpath(QStringLiteral(PICTURES));
+    Window w(p.story(), p.theme);
+    ASSERT_TRUE(w.attach());
+    ASSERT_TRUE(w.to_the_end());
+    const std::string said = w.panel_text();
+    EXPECT_TRUE(has(said, p.word)) << said;
+    if (*p.tag)
+        EXPECT_TRUE(has(said, p.tag)) << said;
+    else
+        EXPECT_FALSE(has(said, "UNDEFINED")) << said;
+    const QString file = QStringLiteral(PICTURES "/%1.png").arg(QLatin1String(p.name));
+    QCoreApplication::processEvents();
+    ASSERT_TRUE(w.window->grab().save(file));
+    EXPECT_EQ(QImage(file).size(), QSize(1640, 960));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Stops, Pictures,
+    ::testing::Values(Picture{"copied-light", samples::copied, ThemeChoice::Light, "COPIED", ""},
+                      Picture{"copied-dark", samples::copied, ThemeChoice::Dark, "COPIED", ""},
+                      Picture{"skipped-light", samples::skipped, ThemeChoice::Light, "SKIPPED", ""},
+                      Picture{"skipped-dark", samples::skipped, ThemeChoice::Dark, "SKIPPED", ""},
+                      Picture{"undefined-light", samples::undefined, ThemeChoice::Light, "ALARM", "UNDEFINED in vmcs"},
+                      Picture{"undefined-dark", samples::undefined, ThemeChoice::Dark, "ALARM", "UNDEFINED in vmcs"},
+                      Picture{"from-memory-light", samples::from_memory, ThemeChoice::Light, "FROM MEMORY", "UNDEFINED in vmcs12"},
+                      Picture{"from-memory-dark", samples::from_memory, ThemeChoice::Dark, "FROM MEMORY", "UNDEFINED in vmcs12"},
+                      Picture{"copied-unused-light", samples::copied_unused, ThemeChoice::Light, "COPIED, UNUSED", "UNDEFINED"}),
+    [](const auto& info) {
+        std::string name = info.param.name;
+        std::replace(name.begin(), name.end(), '-', '_');
+        return name;
+    });
+
+TEST(Screenshot, attaches_steps_and_saves_without_a_person) {
+    Window w(samples::skipped());
+    const QString file = QStringLiteral(PICTURES "/screenshot.png");
+    QFile::remove(file);
+    Screenshot job(*w.window, *w.session, {QStringLiteral("story:"), file, 3, core::StepKind::Nested, 60, {1200, 800}});
+    std::optional<QString> error;
+    QObject::connect(&job, &Screenshot::done, [&](const QString& e) { error = e; });
+    job.start();
+    ASSERT_TRUE(QTest::qWaitFor([&] { return error.has_value(); }, kLimitMs));
+    EXPECT_TRUE(error->isEmpty()) << error->toStdString();
+    EXPECT_EQ(QImage(file).size(), QSize(1200, 800));
+    EXPECT_EQ(w.session->live_seq(), 8U);
+}
+
+TEST(Screenshot, fails_with_a_sentence_when_the_guest_ends_too_soon_or_there_is_none) {
+    for (const bool none : {false, true}) {
+        Window w(samples::copied());
+        w.strings->attach_fails = none;
+        Screenshot job(*w.window, *w.session, {QStringLiteral("story:"), QStringLiteral(PICTURES "/never.png"), 9});
+        std::optional<QString> error;
+        QObject::connect(&job, &Screenshot::done, [&](const QString& e) { error = e; });
+        job.start();
+        ASSERT_TRUE(QTest::qWaitFor([&] { return error.has_value(); }, kLimitMs));
+        EXPECT_TRUE(has(error->toStdString(), none ? "There is no such story. Write one." : "The guest ended after 3 of 9 steps."))
+            << error->toStdString();
+        EXPECT_FALSE(QFile::exists(QStringLiteral(PICTURES "/never.png")));
+    }
+}
+
+TEST(Palette, every_text_on_its_ground_has_a_contrast_of_at_least_4_5) {
+    for (const Theme theme : {Theme::Light, Theme::Dark}) {
+        const Palette p(theme);
+        const QPalette q = p.qt();
+        const auto check = [](const QColor& text, const QColor& ground, const char* what) {
+            EXPECT_GE(contrast(text, ground), 4.5) << what << ": " << text.name().toStdString() << " on " << ground.name().toStdString();
+        };
+        for (int m = 0; m <= static_cast<int>(Mark::Unknown); ++m) {
+            const Look look = p.mark(static_cast<Mark>(m));
+            check(look.text, look.ground, "mark");
+            check(look.text, p.base(), "mark in a list");
+        }
+        for (const Look& look : {p.differs(), p.changed(), p.error(), p.notice()}) check(look.text, look.ground, "look");
+        check(p.changed().text, p.differs().ground, "changed in a differing cell");
+        check(p.muted(), p.base(), "muted");
+        check(p.muted(), p.group(), "muted on a group");
+        check(p.muted(), p.differs().ground, "muted in a differing cell");
+        check(q.color(QPalette::WindowText), q.color(QPalette::Window), "window");
+        check(q.color(QPalette::HighlightedText), q.color(QPalette::Highlight), "selection");
+        check(p.muted(), q.color(QPalette::Window), "muted on the window");
+    }
+}
+
+}  // namespace
+}  // namespace vmxscope::ui
