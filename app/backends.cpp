@@ -1,0 +1,16 @@
+#include "app/backends.h"
+
+#include "core/rsp/remote_target.h"
+#include "plugins/kvm/kvm_backend.h"
+
+namespace vmxscope::app {
+
+core::Backends make_backends() {
+    core::Backends all;
+    all.add(kvm::kvm_backend());
+    all.add(core::rsp::unix_backend());
+    all.add(core::rsp::tcp_backend());
+    return all;
+}
+
+}  // namespace vmxscope::app

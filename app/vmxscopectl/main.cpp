@@ -1,0 +1,32 @@
+// vmxscopectl: the command line. One subcommand a pair of files; see command.h.
+#include "app/backends.h"
+#include "app/vmxscopectl/command.h"
+#include "app/vmxscopectl/show_command.h"
+#include "app/vmxscopectl/step_command.h"
+#include "app/vmxscopectl/targets_command.h"
+
+using namespace vmxscope;
+
+int main(int argc, char** argv) {
+    const core::Backends backends = app::make_backends();
+    app::Run run;
+    CLI::App cli{"Steps a nested KVM guest's VM-entries and VM-exits and shows vmcs12 beside vmcs02."};
+    cli.set_version_flag("--version", VMXSCOPE_VERSION);
+    cli.require_subcommand(1);
+    cli.footer(
+        "Examples:\n"
+        "  vmxscopectl targets\n"
+        "  vmxscopectl step lab:pae-ept\n"
+        "  vmxscopectl show kvm --fields pdptr\n"
+        "Each subcommand has examples of its own: vmxscopectl step --help");
+    app::add_step_command(cli, backends, run);
+    app::add_show_command(cli, backends, run);
+    app::add_targets_command(cli, backends, run);
+    try {
+        cli.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        return cli.exit(e) == 0 ? app::kDone : app::kUsage;
+    }
+    app::catch_interrupts();
+    return run();
+}

@@ -1,0 +1,78 @@
+#include "app/vmxscopectl/show_command.h"
+
+#include <memory>
+
+#include "app/vmxscopectl/stepper.h"
+#include "core/transition_json.h"
+#include "core/transition_text.h"
+
+namespace vmxscope::app {
+namespace {
+
+struct Options {
+    std::string target, fields;
+    bool changed = false, json = false;
+    std::optional<std::uint32_t> vcpu;
+    std::uint32_t timeout = 120;
+    bool wants_fields() const { return !changed || !fields.empty(); }
+};
+
+constexpr std::string_view kExamples =
+    "Shows the newest transition; when none has been seen yet, the guest first runs to its next nested entry or exit.\n"
+    "\n"
+    "Examples:\n"
+    "  vmxscopectl show kvm                            every field of the only nested guest here\n"
+    "  vmxscopectl show kvm:1234 --fields 'pdptr|cr3'  the PDPTRs and the CR3s\n"
+    "  vmxscopectl show lab:pae-ept --changed          what the transition changed\n"
+    "  vmxscopectl show kvm --json | jq .pdptr.verdict";
+
+core::Result<std::string> render(const nested::Transition& t, const Options& o) {
+    if (o.json) {
+        core::Json json = core::to_json(t);
+        if (o.wants_fields()) {
+            const auto fields = core::matching_fields(o.fields);
+            if (!fields) return tl::unexpected(fields.error());
+            json["fields"] = core::Json::array();
+            for (const vmx::Field f : *fields) json["fields"].push_back(core::field_to_json(t, f));
+        }
+        return core::to_line(json) + "\n";
+    }
+    const core::Style style = stdout_is_terminal() ? core::Style::Colour : core::Style::Plain;
+    std::string text = core::transition_text(t, style);
+    if (!o.wants_fields()) return text;
+    const auto fields = core::fields_text(t, o.fields, style);
+    if (!fields) return tl::unexpected(fields.error());
+    return text + *fields;
+}
+
+int show(const core::Backends& backends, const Options& o) {
+    if (const auto ok = core::matching_fields(o.fields); !ok) return complain(ok.error());  // before a slow attach
+    auto stepper = Stepper::attach(backends, o.target);
+    if (!stepper) return complain(stepper.error());
+    stepper->choose_vcpu(o.vcpu);
+    stepper->limit_waits(std::chrono::seconds(o.timeout));
+    const auto t = stepper->newest();
+    const auto left = stepper->target().detach();
+    if (!t) return complain(t.error());
+    const auto text = render(*t, o);
+    if (!text) return complain(text.error());
+    say(*text);
+    return left ? kDone : complain(left.error());
+}
+
+}  // namespace
+
+void add_show_command(CLI::App& app, const core::Backends& backends, Run& run) {
+    auto o = std::make_shared<Options>();
+    CLI::App* command = app.add_subcommand("show", "Show vmcs12 beside vmcs02, and the PDPTR verdict");
+    command->add_option("TARGET", o->target, "What to attach to: lab:NAME, kvm:PID, kvm, unix:PATH, tcp:HOST:PORT")->required();
+    command->add_option("--fields", o->fields, "Only fields whose names match this regular expression, in either case");
+    command->add_flag("--changed", o->changed, "What the transition changed, instead of every field");
+    command->add_flag("--json", o->json, "One JSON object (see transition.schema.json)");
+    command->add_option("--vcpu", o->vcpu, "The newest transition of this vCPU");
+    command->add_option("--timeout", o->timeout, "Seconds to wait for a first transition, 0 without end")->capture_default_str();
+    command->footer(std::string(kExamples));
+    command->callback([o, &backends, &run] { run = [o, &backends] { return show(backends, *o); }; });
+}
+
+}  // namespace vmxscope::app
