@@ -55,7 +55,7 @@ def main():
     assert not list(undescribed(schema)), list(undescribed(schema))
     validator = validator_class(schema)
 
-    lines = subprocess.run([sys.argv[2]], check=True, capture_output=True).stdout.decode("utf-8").splitlines()
+    lines = subprocess.run([sys.argv[2]], check=True, capture_output=True).stdout.decode("utf-8").rstrip("\n").split("\n")
     assert len(lines) > 1000
     kinds, verdicts = set(), set()
     for line in lines:

@@ -8,7 +8,7 @@ using namespace vmxscope;
 
 int main() {
     std::mt19937_64 random(42);
-    for (int i = 0; i < 3000; ++i) {
+    for (int i = 0; i < 1200; ++i) {
         const nested::Transition t = nested::random_transition(random);
         core::Json json = core::to_json(t);
         if (i % 10 == 0) {

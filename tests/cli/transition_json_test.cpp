@@ -76,7 +76,7 @@ TEST(TransitionJson, ALineIsOneLineWhateverTheTextsHold) {
     const std::string line = to_line(to_json(t));
     EXPECT_EQ(line.find('\n'), std::string::npos);
     EXPECT_EQ(line.find('\x1b'), std::string::npos);
-    EXPECT_NO_THROW((void)Json::parse(line));
+    EXPECT_TRUE(Json::accept(line));
 }
 
 }  // namespace
