@@ -10,13 +10,15 @@ namespace vmxscope::ui {
 
 namespace {
 
+constexpr const char* kDrawing = "drawing";  // an action's property: the name of its icon
+
 QAction* make(QMainWindow* window, const char* text, const char* icon, const QKeySequence& key, const char* tip) {
     auto* action = new QAction(QString::fromUtf8(text), window);
     action->setShortcut(key);
     const QString keys = key.toString(QKeySequence::NativeText);
     action->setToolTip(QString::fromUtf8(tip) + (keys.isEmpty() ? QString() : QStringLiteral(" (%1)").arg(keys)));
     action->setStatusTip(QString::fromUtf8(tip));
-    action->setProperty("icon", QString::fromLatin1(icon));
+    action->setProperty(kDrawing, QString::fromLatin1(icon));
     window->addAction(action);
     return action;
 }
@@ -44,6 +46,7 @@ Actions::Actions(QMainWindow* w) {
     find = make(w, "&Find", "find", QKeySequence::Find, "Find a field, an encoding, a value or a meaning");
     only_differences = make(w, "Only &differences", "differs", Qt::CTRL | Qt::Key_D, "Show only fields whose vmcs12 and vmcs02 differ");
     only_differences->setIconText(QStringLiteral("Differences"));
+    show_absent = make(w, "Show fields that &neither VMCS has", "", {}, "This processor and vmcs12's layout lack them");
     only_changed = make(w, "Only &changed", "", Qt::CTRL | Qt::Key_G, "Show only fields that the transition changed");
     previous = make(w, "&Previous transition", "", Qt::ALT | Qt::Key_Up, "Show the transition above in the list");
     next = make(w, "&Next transition", "", Qt::ALT | Qt::Key_Down, "Show the transition below in the list");
@@ -53,7 +56,7 @@ Actions::Actions(QMainWindow* w) {
     theme_dark = make(w, "&Dark", "", {}, "Light text on dark ground");
     about = make(w, "&About vmxscope", "", {}, "What this is");
 
-    for (QAction* action : {hold_others, only_differences, only_changed, theme_system, theme_light, theme_dark})
+    for (QAction* action : {hold_others, only_differences, only_changed, show_absent, theme_system, theme_light, theme_dark})
         action->setCheckable(true);
     auto* themes = new QActionGroup(w);
     for (QAction* action : {theme_system, theme_light, theme_dark}) themes->addAction(action);
@@ -88,7 +91,7 @@ QMenu* Actions::fill(QMainWindow* window) {
     run->addSeparator();
     run->addAction(hold_others);
     QMenu* view = bar->addMenu(QStringLiteral("&View"));
-    view->addActions({find, only_differences, only_changed});
+    view->addActions({find, only_differences, only_changed, show_absent});
     view->addSeparator();
     view->addActions({previous, next, live});
     view->addSeparator();
@@ -114,7 +117,7 @@ QMenu* Actions::fill(QMainWindow* window) {
 
 void Actions::recolour() {
     for (QAction* action : {attach, detach, step, step_nested, step_entry, step_exit, resume, interrupt, find, only_differences})
-        action->setIcon(themed_icon(action->property("icon").toString()));
+        action->setIcon(themed_icon(action->property(kDrawing).toString()));
 }
 
 }  // namespace vmxscope::ui

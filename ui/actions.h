@@ -15,7 +15,7 @@ struct Actions {
 
     QAction *attach, *detach, *retry, *picture, *quit;
     QAction *step, *step_nested, *step_entry, *step_exit, *resume, *interrupt, *hold_others;
-    QAction *find, *only_differences, *only_changed, *previous, *next, *live;
+    QAction *find, *only_differences, *only_changed, *show_absent, *previous, *next, *live;
     QAction *theme_system, *theme_light, *theme_dark, *about;
 
     /// Enables what can be done in `state`; `any`: some transition is in the list; `several`: more than one vCPU.

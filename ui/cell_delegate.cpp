@@ -11,9 +11,15 @@ namespace vmxscope::ui {
 namespace {
 
 constexpr int kPadX = 6, kPadY = 3;
+constexpr int kMainFlags = Qt::TextWrapAnywhere | Qt::AlignLeft | Qt::AlignTop;
 constexpr int kDetailFlags = Qt::TextWordWrap | Qt::AlignLeft | Qt::AlignTop;
 
 bool flag(const QModelIndex& index, Role role) { return index.data(role).toBool(); }
+
+/// Height of the text above a detail, which may be broken anywhere: names of conditions have no spaces.
+int main_height(const QFontMetrics& metrics, const QString& text, int width) {
+    return metrics.boundingRect(QRect(0, 0, width, 10'000), kMainFlags, text).height();
+}
 
 bool is_value(const QModelIndex& index) {
     const QVariant state = index.data(StateRole);
@@ -65,6 +71,7 @@ CellDelegate::Style CellDelegate::style_of(const QStyleOptionViewItem& option, c
         s.glyphs = glyph_of(Mark::Undefined) + s.glyphs;
         s.glyph_colour = s.look.text;
     }
+    if (flag(index, GapRole)) s.glyphs = QStringLiteral("⋮");
     if (!is_value(index)) {
         s.look.text = colors().muted();
         s.font = option.font;
@@ -87,6 +94,16 @@ void CellDelegate::paint_ground(QPainter* painter, const QStyleOptionViewItem& o
     if (flag(index, UndefinedRole) && flag(index, FigureRole)) painter->fillRect(option.rect, colors().hatch());
 }
 
+void CellDelegate::draw_text(QPainter* painter, const QRect& room, int flags, const QString& text, const Style& s,
+                             const QModelIndex& index) {
+    if (flag(index, UndefinedRole) && flag(index, FigureRole)) {
+        // Hatching behind letters is hard to read.
+        const QRect letters = painter->boundingRect(room, flags, text).adjusted(-3, 0, 3, 0);
+        painter->fillRect(letters, s.look.ground);
+    }
+    painter->drawText(room, flags, text);
+}
+
 void CellDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index) const {
     const Style s = style_of(option, index);
     painter->save();
@@ -106,13 +123,17 @@ void CellDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option, 
     const QFontMetrics metrics(s.font);
     painter->setFont(s.font);
     painter->setPen(text);
-    const QRect line = detail.isEmpty() ? room : QRect(room.left(), room.top(), room.width(), metrics.height());
-    painter->drawText(line, int(s.align) | Qt::AlignVCenter,
-                      metrics.elidedText(index.data().toString(), Qt::ElideRight, line.width()));
-    if (!detail.isEmpty()) {
+    const QString main = index.data().toString();
+    if (detail.isEmpty()) {
+        // Of a long place ("function+0x4a0") both ends count.
+        const auto elide = flag(index, FigureRole) ? Qt::ElideMiddle : Qt::ElideRight;
+        draw_text(painter, room, int(s.align) | Qt::AlignVCenter, metrics.elidedText(main, elide, room.width()), s, index);
+    } else {
+        const int height = main_height(metrics, main, room.width());
+        draw_text(painter, QRect(room.left(), room.top(), room.width(), height), kMainFlags, main, s, index);
         painter->setFont(detail_font(option.font));
         painter->setPen(selected || flag(index, UndefinedRole) ? text : colors().muted());
-        painter->drawText(room.adjusted(0, metrics.height() + 1, 0, 0), kDetailFlags, detail);
+        draw_text(painter, room.adjusted(0, height + 1, 0, 0), kDetailFlags, detail, s, index);
     }
     painter->restore();
 }
@@ -125,7 +146,9 @@ QSize CellDelegate::sizeHint(const QStyleOptionViewItem& option, const QModelInd
     int height = std::max(metrics.height(), QFontMetrics(option.font).height());
     const QString detail = index.data(DetailRole).toString();
     if (!detail.isEmpty()) {
-        const int room = option.rect.width() > 0 ? option.rect.width() - 2 * kPadX : 400;
+        const int glyphs = s.glyphs.isEmpty() ? 0 : QFontMetrics(option.font).horizontalAdvance(s.glyphs) + 4;
+        const int room = option.rect.width() > 0 ? option.rect.width() - 2 * kPadX - glyphs : 400;
+        height = main_height(metrics, index.data().toString(), room);
         const QFontMetrics small(detail_font(option.font));
         height += 1 + small.boundingRect(QRect(0, 0, room, 10'000), kDetailFlags, detail).height();
     }

@@ -31,6 +31,8 @@ class CellDelegate : public QStyledItemDelegate {
     };
     Style style_of(const QStyleOptionViewItem& option, const QModelIndex& index) const;
     static void paint_ground(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index, const Style& s);
+    static void draw_text(QPainter* painter, const QRect& room, int flags, const QString& text, const Style& s,
+                          const QModelIndex& index);
 };
 
 }  // namespace vmxscope::ui

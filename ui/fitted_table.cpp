@@ -16,6 +16,8 @@ FittedTable::FittedTable(QAbstractItemModel* model, QWidget* parent) : QTableVie
     setFocusPolicy(Qt::NoFocus);
     setWordWrap(true);
     setShowGrid(true);
+    // Widths and heights from every row, not only from those that show at the moment.
+    for (QHeaderView* header : {horizontalHeader(), verticalHeader()}) header->setResizeContentsPrecision(-1);
     horizontalHeader()->setHighlightSections(false);
     horizontalHeader()->setSectionsClickable(false);
     horizontalHeader()->setDefaultAlignment(Qt::AlignLeft | Qt::AlignVCenter);

@@ -6,6 +6,9 @@
 
 #include "ui/palette.h"
 
+/// Resources in a static library are linked only when somebody asks for them; Qt's macro must be outside namespaces.
+static void load_resources() { Q_INIT_RESOURCE(icons); }
+
 namespace vmxscope::ui {
 
 namespace {
@@ -24,6 +27,7 @@ QPixmap draw(QByteArray svg, const QColor& colour) {
 }  // namespace
 
 QIcon themed_icon(const QString& name) {
+    load_resources();
     QFile file(QStringLiteral(":/icons/%1.svg").arg(name));
     if (!file.open(QIODevice::ReadOnly)) return {};
     const QByteArray svg = file.readAll();
@@ -34,6 +38,9 @@ QIcon themed_icon(const QString& name) {
     return icon;
 }
 
-QIcon application_icon() { return QIcon(QStringLiteral(":/icons/vmxscope.svg")); }
+QIcon application_icon() {
+    load_resources();
+    return QIcon(QStringLiteral(":/icons/vmxscope.svg"));
+}
 
 }  // namespace vmxscope::ui

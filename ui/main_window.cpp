@@ -28,8 +28,8 @@ namespace vmxscope::ui {
 
 namespace {
 
-constexpr QSize kWanted{1640, 960};
-constexpr int kListWidth = 430, kPanelWidth = 560;
+constexpr QSize kWanted{1720, 980};
+constexpr double kListShare = 0.225, kPanelShare = 0.29;  // of the window's width; the fields get the rest
 
 }  // namespace
 
@@ -80,8 +80,6 @@ void MainWindow::make_layout() {
     pdptrs_ = new PdptrPanel;
     list_dock_ = make_dock(QStringLiteral("Transitions"), "transitions", list_view_, Qt::LeftDockWidgetArea);
     pdptr_dock_ = make_dock(QStringLiteral("PDPTRs"), "pdptrs", pdptrs_, Qt::RightDockWidgetArea);
-    resizeDocks({list_dock_, pdptr_dock_}, {kListWidth, kPanelWidth}, Qt::Horizontal);
-
     status_ = new StatusLine(this);
     statusBar()->addPermanentWidget(status_, 1);
     QMenu* view = actions_.fill(this);
@@ -111,6 +109,7 @@ void MainWindow::connect_actions() {
     on(actions_.theme_dark, [this] { set_theme(ThemeChoice::Dark); });
     on(actions_.about, [this] { show_about(); });
     connect(actions_.only_differences, &QAction::toggled, vmcs_, &VmcsView::set_only_differences);
+    connect(actions_.show_absent, &QAction::toggled, vmcs_, &VmcsView::set_show_absent);
     connect(actions_.only_changed, &QAction::toggled, vmcs_, &VmcsView::set_only_changed);
     connect(vmcs_, &VmcsView::only_differences_toggled, actions_.only_differences, &QAction::setChecked);
     connect(vmcs_, &VmcsView::only_changed_toggled, actions_.only_changed, &QAction::setChecked);
@@ -241,7 +240,8 @@ void MainWindow::update_state() {
         list_dock_->setVisible(docks);
         pdptr_dock_->setVisible(docks);
         docks_shown_ = docks;
-        if (docks) resizeDocks({list_dock_, pdptr_dock_}, {kListWidth, kPanelWidth}, Qt::Horizontal);
+        if (docks)
+            resizeDocks({list_dock_, pdptr_dock_}, {int(width() * kListShare), int(width() * kPanelShare)}, Qt::Horizontal);
     }
     if (!shown_.isValid()) show_row(-1);
     actions_.enable(state, any, session_.vcpus().size() > 1);

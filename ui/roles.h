@@ -18,6 +18,8 @@ enum Role : int {
     DetailRole,
     /// bool: a column of figures, to be set in the fixed-width font and aligned right.
     FigureRole,
+    /// bool: a field that neither VMCS has.
+    AbsentRole,
     /// bool: a heading over rows, not a row.
     GroupRole,
     /// int of ui::Mark (ui/verdict_text.h): which look and glyph the cell's word has.
@@ -28,6 +30,8 @@ enum Role : int {
     KindRole,
     /// quint32: KVM's vcpu_id.
     VcpuRole,
+    /// bool: rows that belong before this one are not here.
+    GapRole,
     /// bool: seen on an earlier connection than the present one.
     EarlierRole,
 };

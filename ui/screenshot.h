@@ -16,7 +16,7 @@ struct ScreenshotJob {
     int steps = 1;
     core::StepKind kind = core::StepKind::Transition;
     int limit_s = 600;  // for one stop to come; attaching has its own limits
-    QSize size{1640, 960};
+    QSize size{1720, 980};
 };
 
 class Screenshot : public QObject {

@@ -36,11 +36,11 @@ QString name_of(Session::State state) {
     switch (state) {
         case Session::State::Idle: return QStringLiteral("○ not attached");
         case Session::State::Attaching: return QStringLiteral("… attaching");
-        case Session::State::Held: return QStringLiteral("⏸ held");
+        case Session::State::Held: return QStringLiteral("■ held");
         case Session::State::Running: return QStringLiteral("▶ running");
         case Session::State::Stopping: return QStringLiteral("▶ running, asked to stop");
         case Session::State::Lost: return QStringLiteral("⚠ connection lost");
-        case Session::State::Ended: return QStringLiteral("■ guest ended");
+        case Session::State::Ended: return QStringLiteral("✗ guest ended");
     }
     return {};
 }

@@ -35,8 +35,12 @@ QString levels_text(nested::Kind kind) { return qs(nested::levels_of(kind)).repl
 
 QString exit_reason_text(const nested::ExitInfo& exit) {
     if (!exit.reason.known()) return {};
-    const auto reason = static_cast<std::uint32_t>(exit.reason.bits);
-    return QStringLiteral("%1 (%2)").arg(qs(vmx::describe_exit_reason(reason))).arg(vmx::basic_exit_reason(reason));
+    const auto number = vmx::basic_exit_reason(static_cast<std::uint32_t>(exit.reason.bits));
+    return QStringLiteral("%1 (%2)").arg(exit_reason_name(exit)).arg(number);
+}
+
+QString exit_reason_name(const nested::ExitInfo& exit) {
+    return exit.reason.known() ? qs(vmx::describe_exit_reason(static_cast<std::uint32_t>(exit.reason.bits))) : QString();
 }
 
 QString headline(const nested::Transition& t) {

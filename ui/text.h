@@ -25,6 +25,8 @@ QString value_explanation(const vmx::Value& value);
 QString levels_text(nested::Kind kind);
 /// "CPUID (10)", with the failed-entry mark of bit 31; "" when there is no reason (entries).
 QString exit_reason_text(const nested::ExitInfo& exit);
+/// "CPUID"; "" when there is no reason.
+QString exit_reason_name(const nested::ExitInfo& exit);
 /// "#12 nested-exit"
 QString headline(const nested::Transition& t);
 

@@ -24,8 +24,8 @@ void TransitionListModel::insert(const TransitionPtr& transition) {
     beginInsertRows({}, at, at);
     rows_.insert(place, std::move(row));
     endInsertRows();
-    // The next row's "missing before it" may have become smaller.
-    if (at + 1 < rowCount()) emit dataChanged(index(at + 1, Seq), index(at + 1, Seq));
+    // The gap before the next row may be closed now.
+    if (at + 1 < rowCount()) emit dataChanged(index(at + 1, Seq), index(at + 1, Seq), {GapRole, Qt::ToolTipRole});
 }
 
 void TransitionListModel::trim() {
@@ -90,11 +90,11 @@ int TransitionListModel::columnCount(const QModelIndex& parent) const { return p
 QString TransitionListModel::text(int row, int column) const {
     const nested::Transition& t = *at(row);
     switch (column) {
-        case Seq: return (missing_before(row) > 0 ? QStringLiteral("⋮ ") : QString()) + QString::number(t.seq);
+        case Seq: return QString::number(t.seq);
         case Vcpu: return QString::number(t.vcpu);
         case Kind: return qs(nested::name_of(t.kind));
         case Levels: return levels_text(t.kind);
-        case Reason: return t.exit.reason.known() ? exit_reason_text(t.exit) : QStringLiteral("–");
+        case Reason: return t.exit.reason.known() ? exit_reason_name(t.exit) : QStringLiteral("–");
         case Pdptr: return verdict_at(row) ? verdict_cell(*verdict_at(row)) : QString();
         default: return {};
     }
@@ -104,11 +104,13 @@ QString TransitionListModel::tool_tip(int row, int column) const {
     const Row& r = rows_[static_cast<size_t>(row)];
     QStringList lines;
     if (column == Pdptr && r.verdict) lines << verdict_line(*r.verdict) << qs(r.verdict->reason);
+    if (column == Reason) lines << exit_reason_text(r.transition->exit);
     if (const quint64 missing = missing_before(row))
         lines << QStringLiteral("%1 transitions before this one are not in the list: lost, or not fetched.").arg(missing);
     if (r.transition->lost_before > 0)
         lines << QStringLiteral("%1 records were lost for want of room just before this one.").arg(r.transition->lost_before);
     if (r.connection != connection_) lines << QStringLiteral("Seen on an earlier connection.");
+    lines.removeAll(QString());
     return lines.join(QLatin1Char('\n'));
 }
 
@@ -124,6 +126,7 @@ QVariant TransitionListModel::data(const QModelIndex& index, int role) const {
         case SeqRole: return QVariant::fromValue<quint64>(row.transition->seq);
         case VcpuRole: return QVariant::fromValue<quint32>(row.transition->vcpu);
         case KindRole: return static_cast<int>(row.transition->kind);
+        case GapRole: return index.column() == Seq && missing_before(index.row()) > 0;
         case EarlierRole: return row.connection != connection_;
         case UndefinedRole: return row.verdict && any_undefined(*row.verdict);
         case MarkRole:

@@ -30,10 +30,10 @@ TransitionListView::TransitionListView(TransitionListModel* list, QWidget* paren
     header->setStretchLastSection(true);
     const QFontMetrics metrics(view_->font());
     const auto width = [&](const char* widest) { return metrics.horizontalAdvance(QString::fromUtf8(widest)) + 16; };
-    header->resizeSection(T::Seq, width("⋮ 12345"));
+    header->resizeSection(T::Seq, width("⋮ 1234"));
     header->resizeSection(T::Vcpu, width("vCPU"));
     header->resizeSection(T::Kind, width("nested-entry"));
-    header->resizeSection(T::Reason, width("EPT_VIOLATION (48)"));
+    header->resizeSection(T::Reason, width("EPT_VIOLATION"));
     view_->setColumnHidden(T::Levels, true);  // the kind's name says it; it is in the heading and can be shown
     show_vcpu_column(false);
 

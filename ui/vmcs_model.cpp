@@ -71,6 +71,17 @@ bool VmcsModel::changed(std::size_t field) const {
     return cell(field, Vmcs12).was.has_value() || cell(field, Vmcs02).was.has_value();
 }
 
+bool VmcsModel::absent(std::size_t field) const {
+    const auto none = [&](int column) { return cell(field, column).value.state == vmx::Known::Unsupported; };
+    return none(Vmcs12) && none(Vmcs02);
+}
+
+int VmcsModel::present() const {
+    int count = 0;
+    for (std::size_t i = 0; i < vmx::all_fields().size(); ++i) count += absent(i) ? 0 : 1;
+    return count;
+}
+
 int VmcsModel::differing() const {
     int count = 0;
     for (std::size_t i = 0; i < vmx::all_fields().size(); ++i) count += differs(i) ? 1 : 0;
@@ -170,6 +181,7 @@ QVariant VmcsModel::field_data(const QModelIndex& index, int role) const {
         case ChangedRole: return figure ? cell(field, column).was.has_value() : changed(field);
         case UndefinedRole: return figure && cell(field, column).undefined;
         case FigureRole: return figure;
+        case AbsentRole: return absent(field);
         case GroupRole: return false;
         default: return {};
     }
@@ -210,6 +222,11 @@ void VmcsFilter::set_only_changed(bool on) {
     invalidateFilter();
 }
 
+void VmcsFilter::set_show_absent(bool on) {
+    show_absent_ = on;
+    invalidateFilter();
+}
+
 int VmcsFilter::matches() const {
     int count = 0;
     for (int g = 0; g < rowCount(); ++g) count += rowCount(index(g, 0));
@@ -220,6 +237,7 @@ bool VmcsFilter::filterAcceptsRow(int row, const QModelIndex& parent) const {
     // Groups are accepted by recursion: when one of their fields is.
     if (!parent.isValid()) return false;
     const QModelIndex field = sourceModel()->index(row, VmcsModel::Name, parent);
+    if (!show_absent_ && field.data(AbsentRole).toBool()) return false;
     if (only_differences_ && !field.data(DiffersRole).toBool()) return false;
     if (only_changed_ && !field.data(ChangedRole).toBool()) return false;
     if (text_.isEmpty() || field.data(Qt::ToolTipRole).toString().contains(text_, Qt::CaseInsensitive)) return true;

@@ -26,6 +26,8 @@ class VmcsModel : public QAbstractItemModel {
     /// How many fields differ between vmcs12 and vmcs02, and how many this transition changed.
     int differing() const;
     int changed() const;
+    /// How many fields vmcs12 or vmcs02 has (or may have: not read).
+    int present() const;
 
     QModelIndex index(int row, int column, const QModelIndex& parent = {}) const override;
     QModelIndex parent(const QModelIndex& index) const override;
@@ -49,6 +51,7 @@ class VmcsModel : public QAbstractItemModel {
     Cell cell(std::size_t field, int column) const;
     bool differs(std::size_t field) const;
     bool changed(std::size_t field) const;
+    bool absent(std::size_t field) const;
     QVariant group_data(const QModelIndex& index, int role) const;
     QVariant field_data(const QModelIndex& index, int role) const;
     QString text(std::size_t field, int column) const;
@@ -70,6 +73,9 @@ class VmcsFilter : public QSortFilterProxyModel {
     void set_text(const QString& text);
     void set_only_differences(bool on);
     void set_only_changed(bool on);
+    /// Also the fields that neither VMCS has (off at first).
+    void set_show_absent(bool on);
+    bool shows_absent() const { return show_absent_; }
     /// Fields that pass.
     int matches() const;
 
@@ -78,7 +84,7 @@ class VmcsFilter : public QSortFilterProxyModel {
 
   private:
     QString text_;
-    bool only_differences_ = false, only_changed_ = false;
+    bool only_differences_ = false, only_changed_ = false, show_absent_ = false;
 };
 
 }  // namespace vmxscope::ui

@@ -91,7 +91,7 @@ QWidget* VmcsView::make_heading() {
 QWidget* VmcsView::make_filter_line() {
     auto* box = new QWidget(this);
     search_ = new QLineEdit(box);
-    search_->setPlaceholderText(QStringLiteral("Find a field, an encoding, a value or a meaning (Ctrl+F)"));
+    search_->setPlaceholderText(QStringLiteral("Find a field or a value"));
     search_->setClearButtonEnabled(true);
     only_differences_ = new QCheckBox(QStringLiteral("Only differences"), box);
     only_changed_ = new QCheckBox(QStringLiteral("Only changed"), box);
@@ -115,15 +115,16 @@ void VmcsView::make_tree() {
     tree_->setModel(&filter_);
     tree_->setItemDelegate(new CellDelegate(tree_));
     tree_->setUniformRowHeights(true);
+    tree_->setIndentation(14);
     tree_->setAlternatingRowColors(false);
     tree_->setSelectionBehavior(QAbstractItemView::SelectRows);
     tree_->setAllColumnsShowFocus(true);
     tree_->setAccessibleName(QStringLiteral("VMCS fields"));
     const QFontMetrics figures(CellDelegate::figure_font(tree_->font()));
-    const int value_width = figures.horizontalAdvance(QStringLiteral("0x0123456789abcdef")) + 44;
+    const int value_width = figures.horizontalAdvance(QStringLiteral("0x0123456789abcdef")) + 40;
     auto* header = tree_->header();
     header->setStretchLastSection(true);
-    header->resizeSection(VmcsModel::Name, tree_->fontMetrics().horizontalAdvance(QStringLiteral("SECONDARY_VM_EXEC_CONTROL")) + 48);
+    header->resizeSection(VmcsModel::Name, tree_->fontMetrics().horizontalAdvance(QStringLiteral("SECONDARY_VM_EXEC_CONTROL")) + 40);
     header->resizeSection(VmcsModel::Vmcs12, value_width);
     header->resizeSection(VmcsModel::Vmcs02, value_width);
     connect(tree_, &QTreeView::collapsed, this, [this](const QModelIndex& i) { collapsed_.insert(i.data().toString()); });
@@ -155,7 +156,11 @@ void VmcsView::refilter() {
 
 void VmcsView::update_counts() {
     const int all = static_cast<int>(vmx::kFieldCount), shown = filter_.matches();
-    const QString some = shown == all ? QString() : QStringLiteral("%1 of %2 shown · ").arg(shown).arg(all);
+    const QString some = shown == all ? QString() : QStringLiteral("%1 of %2 fields · ").arg(shown).arg(all);
+    const int absent = all - model_.present();
+    counts_->setToolTip(filter_.shows_absent() || absent == 0
+                            ? QString()
+                            : QStringLiteral("%1 fields that neither VMCS has are hidden (View menu).").arg(absent));
     counts_->setText(some + QStringLiteral("%1 differ, %2 changed").arg(model_.differing()).arg(model_.changed()));
 }
 
@@ -185,7 +190,7 @@ void VmcsView::set_live(quint64 shown_seq, quint64 live_seq) {
     const bool away = shown_seq != 0 && live_seq != 0 && shown_seq != live_seq;
     away_->setVisible(away);
     live_->setVisible(away);
-    if (away) away_->setText(QStringLiteral("⏱ looking at #%1, live is at #%2").arg(shown_seq).arg(live_seq));
+    if (away) away_->setText(QStringLiteral("ℹ looking at #%1, live is at #%2").arg(shown_seq).arg(live_seq));
 }
 
 QString VmcsView::heading() const { return heading_->isHidden() ? nothing_->text() : heading_->text(); }
@@ -196,6 +201,11 @@ void VmcsView::focus_search() {
 }
 
 void VmcsView::set_only_differences(bool on) { only_differences_->setChecked(on); }
+void VmcsView::set_show_absent(bool on) {
+    filter_.set_show_absent(on);
+    restore_expansion();
+    update_counts();
+}
 void VmcsView::set_only_changed(bool on) { only_changed_->setChecked(on); }
 
 void VmcsView::recolour() {

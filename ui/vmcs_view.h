@@ -27,6 +27,7 @@ class VmcsView : public QWidget {
     void focus_search();
     void set_only_differences(bool on);
     void set_only_changed(bool on);
+    void set_show_absent(bool on);
     QTreeView* tree() const { return tree_; }
     VmcsFilter* filter() { return &filter_; }
     QString heading() const;

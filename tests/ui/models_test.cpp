@@ -122,13 +122,13 @@ TEST(ConditionsModel, each_condition_has_a_value_a_word_for_whether_it_held_and_
 TEST(TransitionList, one_row_a_transition_with_its_verdict_in_a_word) {
     const Seen seen(samples::skipped());
     EXPECT_EQ(dump(seen.list),
-              "1 | 0 | l1-exit | L1 → L0 | VMLAUNCH (20) | \n"
+              "1 | 0 | l1-exit | L1 → L0 | VMLAUNCH | \n"
               "2 | 0 | nested-entry | L1 → L2 | – | ● copied\n"
               "3 | 0 | l2-entry | L0 → L2 | – | \n"
-              "4 | 0 | l2-exit | L2 → L0 | CPUID (10) | \n"
-              "5 | 0 | nested-exit | L2 → L1 | CPUID (10) | ● copied\n"
+              "4 | 0 | l2-exit | L2 → L0 | CPUID | \n"
+              "5 | 0 | nested-exit | L2 → L1 | CPUID | ● copied\n"
               "6 | 0 | l1-entry | L0 → L1 | – | \n"
-              "7 | 0 | l1-exit | L1 → L0 | VMRESUME (24) | \n"
+              "7 | 0 | l1-exit | L1 → L0 | VMRESUME | \n"
               "8 | 0 | nested-entry | L1 → L2 | – | ○ skipped\n");
 }
 
@@ -146,10 +146,10 @@ TEST(TransitionList, late_and_repeated_transitions_find_their_place) {
     list.add({story[7]});
     list.add({story[0], story[3]});
     EXPECT_EQ(list.missing_before(1), 2U);
-    EXPECT_EQ(list.index(1, 0).data().toString().toStdString(), "⋮ 4");
+    EXPECT_TRUE(list.index(1, 0).data(GapRole).toBool());
     list.add(list_of(story));
     EXPECT_EQ(list.rowCount(), 8);
-    for (int row = 0; row < 8; ++row) EXPECT_EQ(list.missing_before(row), 0U);
+    for (int row = 0; row < 8; ++row) EXPECT_FALSE(list.index(row, 0).data(GapRole).toBool());
 }
 
 TEST(TransitionList, a_transition_without_verdict_borrows_the_newest_nested_one_of_its_vcpu) {
@@ -259,7 +259,8 @@ TEST(VmcsModel, a_copied_entry_marks_the_pdptrs_changed_in_vmcs02_and_equal) {
 TEST(VmcsModel, unknown_values_differ_from_nothing_and_say_why_they_are_not_there) {
     const Vmcs vmcs(samples::copied());
     EXPECT_EQ(vmcs.row("PLE_WINDOW"), "PLE_WINDOW | no such field | 0x1000 | ");
-    EXPECT_EQ(vmcs.row("TSC_MULTIPLIER"), "TSC_MULTIPLIER | not read | no such field | ");
+    EXPECT_EQ(vmcs.row("TSC_MULTIPLIER"), "TSC_MULTIPLIER | 0x0 | no such field | ");
+    EXPECT_EQ(vmcs.row("VM_EXIT_MSR_STORE_ADDR"), "VM_EXIT_MSR_STORE_ADDR | 0x0 | not read | ");
     EXPECT_FALSE(vmcs.cell("PLE_WINDOW", VmcsModel::Vmcs02).data(DiffersRole).toBool());
     EXPECT_EQ(vmcs.cell("PLE_WINDOW", VmcsModel::Vmcs12).data(StateRole).toInt(), static_cast<int>(vmx::Known::Unsupported));
 }
@@ -302,6 +303,9 @@ TEST(VmcsModel, without_images_from_before_a_change_is_told_from_the_transition_
 TEST(VmcsFilter, search_differences_and_changes_narrow_and_combine) {
     Vmcs vmcs(samples::copied());
     const Tester tester(&vmcs.filter, kFatal);
+    EXPECT_LT(vmcs.filter.matches(), static_cast<int>(vmx::kFieldCount)) << "fields that neither has are hidden at first";
+    EXPECT_EQ(vmcs.filter.matches(), vmcs.model.present());
+    vmcs.filter.set_show_absent(true);
     EXPECT_EQ(vmcs.filter.matches(), static_cast<int>(vmx::kFieldCount));
     vmcs.filter.set_text(QStringLiteral("pdptr"));
     EXPECT_EQ(vmcs.filter.matches(), 4);

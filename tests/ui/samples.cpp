@@ -1,5 +1,6 @@
 #include "tests/ui/samples.h"
 
+#include "nested/vmcs12.h"
 #include "vmx/bits.h"
 
 namespace vmxscope::ui::samples {
@@ -73,13 +74,17 @@ constexpr Assignment kCommon[] = {
 class Story {
   public:
     explicit Story(Mode mode) : mode_(mode) {
+        for (const vmx::FieldInfo& info : vmx::all_fields()) {
+            const Value empty = nested::vmcs12_offset(info.field) ? Value::of(0) : Value::unsupported();
+            now_.vmcs12_after[info.field] = now_.vmcs02_after[info.field] = empty;
+        }
         for (const Assignment& a : kCommon) {
             now_.vmcs12_after[a.field] = Value::of(a.vmcs12);
             now_.vmcs02_after[a.field] = Value::of(a.vmcs02);
         }
-        now_.vmcs12_after[PLE_GAP] = now_.vmcs12_after[PLE_WINDOW] = Value::unsupported();
         now_.vmcs02_after[PLE_WINDOW] = Value::of(0x1000);
         now_.vmcs02_after[TSC_MULTIPLIER] = Value::unsupported();
+        now_.vmcs02_after[VM_EXIT_MSR_STORE_ADDR] = {};  // not read
         set_both(GUEST_CR3, 0x102000);
         set_controls();
         pdptrs(now_.vmcs12_after, mode.nested_ept && mode.pae ? 0x103001 : 0);

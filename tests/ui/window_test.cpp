@@ -28,8 +28,9 @@ struct Window {
         : strings(std::make_shared<test::Strings>(std::move(story))) {
         backends.add(test::make_story_backend(strings));
         session = std::make_unique<Session>(backends);
+        QDir().mkpath(QStringLiteral(PICTURES));
         window = std::make_unique<MainWindow>(*session, theme, false);
-        window->resize(1640, 960);
+        window->resize(1720, 980);
         window->show();
     }
     bool attach() {
@@ -129,7 +130,6 @@ TEST(Window, a_lost_connection_keeps_what_was_seen_and_one_button_brings_it_back
 }
 
 TEST(Window, pictures_of_the_start_and_of_an_attach_under_way) {
-    QDir().mkpath(QStringLiteral(PICTURES));
     Window w(samples::copied());
     QTest::qWait(0);
     QCoreApplication::processEvents();
@@ -155,7 +155,6 @@ class Pictures : public ::testing::TestWithParam<Picture> {};
 
 TEST_P(Pictures, are_taken_at_the_stop_and_the_panel_says_so) {
     const Picture& p = GetParam();
-    QDir().mkpath(QStringLiteral(PICTURES));
     Window w(p.story(), p.theme);
     ASSERT_TRUE(w.attach());
     ASSERT_TRUE(w.to_the_end());
@@ -168,7 +167,7 @@ TEST_P(Pictures, are_taken_at_the_stop_and_the_panel_says_so) {
     const QString file = QStringLiteral(PICTURES "/%1.png").arg(QLatin1String(p.name));
     QCoreApplication::processEvents();
     ASSERT_TRUE(w.window->grab().save(file));
-    EXPECT_EQ(QImage(file).size(), QSize(1640, 960));
+    EXPECT_EQ(QImage(file).size(), QSize(1720, 980));
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -182,8 +181,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Picture{"from-memory-light", samples::from_memory, ThemeChoice::Light, "FROM MEMORY", "UNDEFINED in vmcs12"},
                       Picture{"from-memory-dark", samples::from_memory, ThemeChoice::Dark, "FROM MEMORY", "UNDEFINED in vmcs12"},
                       Picture{"copied-unused-light", samples::copied_unused, ThemeChoice::Light, "COPIED, UNUSED", "UNDEFINED"}),
-    [](const auto& info) {
-        std::string name = info.param.name;
+    [](const auto& picture) {
+        std::string name = picture.param.name;
         std::replace(name.begin(), name.end(), '-', '_');
         return name;
     });
