@@ -59,6 +59,7 @@ CellDelegate::Style CellDelegate::style_of(const QStyleOptionViewItem& option, c
     const bool figure = flag(index, FigureRole);
     if (figure && flag(index, DiffersRole)) {
         s.look = colors().differs();
+        s.glyph_colour = s.look.text;
         if (index.column() == 2) s.glyphs = QStringLiteral("≠");
     }
     if (figure && flag(index, ChangedRole)) {
@@ -152,7 +153,7 @@ QSize CellDelegate::sizeHint(const QStyleOptionViewItem& option, const QModelInd
         const QFontMetrics small(detail_font(option.font));
         height += 1 + small.boundingRect(QRect(0, 0, room, 10'000), kDetailFlags, detail).height();
     }
-    return {width + 2 * kPadX, height + 2 * kPadY};
+    return {width + 2 * kPadX + 2, height + 2 * kPadY};
 }
 
 }  // namespace vmxscope::ui

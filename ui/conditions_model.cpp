@@ -12,7 +12,7 @@ Mark held_mark(const nested::Condition& c) { return !c.held ? Mark::Unknown : *c
 
 QString held_text(const nested::Condition& c) {
     if (!c.held && c.value != "not read") return QStringLiteral("– not asked");
-    const char* word = !c.held ? "not known" : *c.held ? "held" : "did not hold";
+    const char* word = !c.held ? "not known" : *c.held ? "yes" : "no";
     return glyph_of(held_mark(c)) + QLatin1Char(' ') + QString::fromLatin1(word);
 }
 

@@ -30,10 +30,10 @@ PdptrPanel::PdptrPanel(QWidget* parent) : QScrollArea(parent) {
     layout->addWidget(borrowed_);
     layout->addWidget(banner_);
     layout->addWidget(table_);
+    layout->addWidget(agree_);
     layout->addWidget(conditions_caption_);
     layout->addWidget(conditions_table_);
     layout->addWidget(evidence_caption_);
-    layout->addWidget(agree_);
     layout->addWidget(no_evidence_);
     layout->addWidget(evidence_table_);
     layout->addStretch(1);

@@ -103,7 +103,7 @@ void StatusLine::show_session(const Session& session, quint64 let_go) {
     if (shown && !info.kernel.empty()) target += QStringLiteral("  ·  L0 Linux %1").arg(qs(info.kernel));
     target_->setText(target);
     target_->setToolTip(QStringLiteral("%1\nprocess %2, agent %3").arg(qs(info.cpu)).arg(info.pid).arg(qs(info.agent)));
-    fill_vcpus(session.vcpus());
+    fill_vcpus(session.attached() ? session.vcpus() : QList<core::Vcpu>());
     level_->setText(level_text(live_vcpu(session)));
     level_->setVisible(session.attached());
     missing_->setText(missing_text(session, let_go));

@@ -51,13 +51,14 @@ QString banner_word(Did did) {
 }
 
 QString verdict_cell(const nested::Verdict& v) {
-    QString text = glyph_of(mark_of(v.did)) + QLatin1Char(' ') + qs(nested::name_of(v.did));
+    // Glyphs first: a narrow column cuts the word, never them.
+    QString text = glyph_of(mark_of(v.did));
     if (v.alarm)
-        text += QLatin1Char(' ') + glyph_of(Mark::Alarm);
+        text += glyph_of(Mark::Alarm);
     else if (any_undefined(v))
-        text += QLatin1Char(' ') + glyph_of(Mark::Undefined);
-    if (!v.agree) text += QLatin1Char(' ') + glyph_of(Mark::Disagree);
-    return text;
+        text += glyph_of(Mark::Undefined);
+    if (!v.agree) text += glyph_of(Mark::Disagree);
+    return text + QLatin1Char(' ') + qs(nested::name_of(v.did));
 }
 
 QString verdict_line(const nested::Verdict& v) {
@@ -77,7 +78,7 @@ QString undefined_text(const nested::Verdict& v) {
 
 QString alarm_text(const nested::Verdict& v) {
     if (!v.alarm) return {};
-    return QStringLiteral("ALARM: the processor enters L2 with PDPTEs that nothing defined.");
+    return QStringLiteral("ALARM: the processor uses undefined PDPTEs.");
 }
 
 QString agreement_text(const nested::Verdict& v) {

@@ -15,7 +15,7 @@ Mark mark_of(nested::Did did);
 QString glyph_of(Mark mark);
 /// "COPIED", "COPIED, UNUSED", "FROM MEMORY", "SKIPPED", …: the banner's big word.
 QString banner_word(nested::Did did);
-/// For a list's cell: "● copied", "○ skipped ▨", "○ skipped ⚠". The second glyph: some value is undefined, or alarm.
+/// For a list's cell: "● copied", "○▨ skipped", "○⚠ skipped". The second glyph: some value is undefined, or alarm.
 QString verdict_cell(const nested::Verdict& v);
 /// One line for tool tips and screen readers: "skipped; vmcs12 undefined, vmcs02 defined".
 QString verdict_line(const nested::Verdict& v);

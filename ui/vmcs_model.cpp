@@ -127,12 +127,13 @@ QVariant VmcsModel::group_data(const QModelIndex& index, int role) const {
     if (role != Qt::DisplayRole) return {};
     if (index.column() == Name) return qs(vmx::name_of(group.group));
     if (index.column() != Meaning || !transition_) return {};
-    int different = 0, changes = 0;
+    int present = 0, different = 0, changes = 0;
     for (const std::size_t field : group.fields) {
+        present += absent(field) ? 0 : 1;
         different += differs(field) ? 1 : 0;
         changes += changed(field) ? 1 : 0;
     }
-    return QStringLiteral("%1 fields, %2 differ, %3 changed").arg(group.fields.size()).arg(different).arg(changes);
+    return QStringLiteral("%1 fields, %2 differ, %3 changed").arg(present).arg(different).arg(changes);
 }
 
 QString VmcsModel::text(std::size_t field, int column) const {

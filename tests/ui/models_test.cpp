@@ -114,7 +114,7 @@ TEST(ConditionsModel, each_condition_has_a_value_a_word_for_whether_it_held_and_
     for (int row = 0; row < panel.conditions.rowCount(); ++row) {
         for (int column = 0; column < ConditionsModel::kColumnCount; ++column)
             EXPECT_FALSE(panel.conditions.index(row, column).data().toString().isEmpty()) << row << "," << column;
-        one_did_not_hold |= panel.conditions.index(row, ConditionsModel::Held).data().toString() == u"✗ did not hold";
+        one_did_not_hold |= panel.conditions.index(row, ConditionsModel::Held).data().toString() == u"✗ no";
     }
     EXPECT_TRUE(one_did_not_hold) << dump(panel.conditions);
 }
@@ -134,9 +134,9 @@ TEST(TransitionList, one_row_a_transition_with_its_verdict_in_a_word) {
 
 TEST(TransitionList, undefined_and_alarm_show_in_the_list) {
     const Seen alarm(samples::undefined());
-    EXPECT_EQ(alarm.list.index(alarm.last(), TransitionListModel::Pdptr).data().toString().toStdString(), "○ skipped ⚠");
+    EXPECT_EQ(alarm.list.index(alarm.last(), TransitionListModel::Pdptr).data().toString().toStdString(), "○⚠ skipped");
     const Seen memory(samples::from_memory());
-    EXPECT_EQ(memory.list.index(memory.last(), TransitionListModel::Pdptr).data().toString().toStdString(), "◆ from-memory ▨");
+    EXPECT_EQ(memory.list.index(memory.last(), TransitionListModel::Pdptr).data().toString().toStdString(), "◆▨ from-memory");
 }
 
 TEST(TransitionList, late_and_repeated_transitions_find_their_place) {
@@ -338,7 +338,7 @@ TEST(VerdictText, a_disagreement_is_named_as_a_finding) {
     ASSERT_TRUE(verdict);
     EXPECT_FALSE(verdict->agree);
     EXPECT_TRUE(agreement_text(*verdict).contains(QStringLiteral("DISAGREE")));
-    EXPECT_TRUE(verdict_cell(*verdict).endsWith(QStringLiteral("✗")));
+    EXPECT_TRUE(verdict_cell(*verdict).contains(QStringLiteral("✗")));
 }
 
 TEST(VerdictText, no_two_marks_share_a_glyph) {

@@ -1,6 +1,7 @@
 // The window itself, without a screen: commands, banners, and the pictures that people are to look at.
 #include <gtest/gtest.h>
 
+#include <QComboBox>
 #include <QDir>
 #include <QImage>
 #include <QLabel>
@@ -46,6 +47,12 @@ struct Window {
                 return false;
         }
         return QTest::qWaitFor([&] { return window->transitions().rowCount() == static_cast<int>(strings->story.size()); }, kLimitMs);
+    }
+    QString take(const char* name) {
+        QTest::qWait(1);  // layouts settle in the event loop
+        const QString file = QStringLiteral(PICTURES "/%1.png").arg(QLatin1String(name));
+        EXPECT_TRUE(window->grab().save(file));
+        return file;
     }
     std::string panel_text() {
         QStringList texts;
@@ -96,8 +103,22 @@ TEST(Window, stepping_shows_the_live_transition_and_going_back_says_so) {
     EXPECT_TRUE(std::any_of(away.begin(), away.end(), [](QLabel* l) {
         return !l->isHidden() && l->text().contains(QStringLiteral("looking at #7, live is at #8"));
     }));
+    w.take("older");
     w.window->actions().live->trigger();
     EXPECT_EQ(w.window->shown_row(), 7);
+}
+
+TEST(Window, with_several_vcpus_there_is_a_choice_of_which_to_step) {
+    Window w(samples::skipped());
+    w.strings->vcpus = 2;
+    ASSERT_TRUE(w.attach());
+    EXPECT_TRUE(has(w.window->vmcs().heading().toStdString(), "Held before the first transition"));
+    w.take("held");
+    EXPECT_FALSE(w.window->status().vcpu()) << "at first, whichever comes first";
+    auto* choice = w.window->status().findChild<QComboBox*>();
+    ASSERT_EQ(choice->count(), 3);
+    choice->setCurrentIndex(2);
+    EXPECT_EQ(w.window->status().vcpu(), 1U);
 }
 
 TEST(Window, only_differences_is_one_switch_wherever_it_is_pressed) {
@@ -120,7 +141,7 @@ TEST(Window, a_lost_connection_keeps_what_was_seen_and_one_button_brings_it_back
     ASSERT_TRUE(QTest::qWaitFor([&] { return w.session->state() == State::Lost; }, kLimitMs));
     EXPECT_TRUE(has(w.window->message().text().toStdString(), "The connection to story: broke. Is the agent"));
     EXPECT_EQ(w.window->transitions().rowCount(), 8);
-    EXPECT_TRUE(w.window->grab().save(QStringLiteral(PICTURES "/lost.png")));
+    w.take("lost");
     w.strings->lost = false;
     for (QPushButton* b : w.window->message().findChildren<QPushButton*>())
         if (b->text() == u"Retry") b->click();
@@ -131,14 +152,11 @@ TEST(Window, a_lost_connection_keeps_what_was_seen_and_one_button_brings_it_back
 
 TEST(Window, pictures_of_the_start_and_of_an_attach_under_way) {
     Window w(samples::copied());
-    QTest::qWait(0);
-    QCoreApplication::processEvents();
-    EXPECT_TRUE(w.window->grab().save(QStringLiteral(PICTURES "/welcome.png")));
+    w.take("welcome");
     w.strings->attach_hangs = true;
     w.session->attach(QStringLiteral("story:"));
     ASSERT_TRUE(QTest::qWaitFor([&] { return w.strings->attaches == 1; }, kLimitMs));
-    QTest::qWait(50);
-    EXPECT_TRUE(w.window->grab().save(QStringLiteral(PICTURES "/attaching.png")));
+    w.take("attaching");
     w.session->cancel_attach();
     ASSERT_TRUE(QTest::qWaitFor([&] { return w.session->state() == State::Idle; }, kLimitMs));
 }
@@ -164,10 +182,7 @@ TEST_P(Pictures, are_taken_at_the_stop_and_the_panel_says_so) {
         EXPECT_TRUE(has(said, p.tag)) << said;
     else
         EXPECT_FALSE(has(said, "UNDEFINED")) << said;
-    const QString file = QStringLiteral(PICTURES "/%1.png").arg(QLatin1String(p.name));
-    QCoreApplication::processEvents();
-    ASSERT_TRUE(w.window->grab().save(file));
-    EXPECT_EQ(QImage(file).size(), QSize(1720, 980));
+    EXPECT_EQ(QImage(w.take(p.name)).size(), QSize(1720, 980));
 }
 
 INSTANTIATE_TEST_SUITE_P(
