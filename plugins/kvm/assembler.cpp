@@ -133,7 +133,8 @@ Transition Assembler::begin(Kind kind, const Sample& s) {
 Transition Assembler::finish(Transition t) {
     t.lost_before += std::exchange(lost_since_, 0);
     const bool judged = t.kind == Kind::NestedEntry || t.kind == Kind::NestedExit || t.kind == Kind::NestedEntryFailed;
-    if (judged && !evidence_complete_) t.notes.push_back("Not every VMREAD and VMWRITE of KVM's could be watched: the evidence may be incomplete.");
+    if (judged && !evidence_complete_)
+        t.notes.push_back(std::string(nested::kEvidenceIncomplete) + "not every VMREAD and VMWRITE of KVM's could be watched.");
     vmcs12_ = t.vmcs12_after;
     vmcs02_ = t.vmcs02_after;
     return t;
