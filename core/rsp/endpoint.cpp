@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::string_view kForms = "Write tcp:HOST:PORT (tcp:127.0.0.1:4000) or unix:PATH (unix:/run/vmxscope/agent.sock).";
 constexpr int kConnectSliceMs = 100;    // how often `progress` is asked
+constexpr int kBacklog = 32;
 constexpr int kConnectLimitMs = 15000;  // a host that drops packets answers nothing for minutes
 
 std::string why() { return std::strerror(errno); }
@@ -87,6 +88,12 @@ int finish_connect(int fd, const Endpoint& endpoint, const Progress& progress) {
 Result<void> connect_address(int fd, const sockaddr* address, socklen_t size, const Endpoint& endpoint, const Progress& progress) {
     int error = ::connect(fd, address, size) == 0 ? 0 : errno;
     if (error == EINPROGRESS) error = finish_connect(fd, endpoint, progress);
+    // A unix socket says so when too many already wait for its server, which may take a while over one of them.
+    for (int waited = 0; error == EAGAIN && waited < kConnectLimitMs; waited += kConnectSliceMs) {
+        if (progress && !progress("connecting to " + endpoint.text(), -1)) error = ECANCELED;
+        ::poll(nullptr, 0, kConnectSliceMs);
+        if (error == EAGAIN) error = ::connect(fd, address, size) == 0 ? 0 : errno;
+    }
     switch (error) {
         case 0: return {};
         case ECANCELED: return fail(fmt::format("Connecting to {} was given up.", endpoint.text()));
@@ -198,7 +205,7 @@ Result<Fd> listen_unix(const Endpoint& endpoint, const ListenOptions& options) {
     auto given = give_to_group(endpoint.path, options.group);
     if (given && ::chmod(endpoint.path.c_str(), 0660) != 0)
         given = fail(fmt::format("{} cannot be closed to others: {}.", endpoint.path, why()));
-    if (given && ::listen(fd->get(), 8) != 0) given = fail(fmt::format("Nobody can listen on {}: {}.", endpoint.path, why()));
+    if (given && ::listen(fd->get(), kBacklog) != 0) given = fail(fmt::format("Nobody can listen on {}: {}.", endpoint.path, why()));
     if (!given) {
         ::unlink(endpoint.path.c_str());
         return tl::unexpected(given.error());
@@ -217,7 +224,7 @@ Result<Fd> listen_tcp(Endpoint& endpoint, const ListenOptions& options) {
     if (!fd) return fd;
     const int on = 1;
     ::setsockopt(fd->get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (::bind(fd->get(), a->ai_addr, a->ai_addrlen) != 0 || ::listen(fd->get(), 8) != 0)
+    if (::bind(fd->get(), a->ai_addr, a->ai_addrlen) != 0 || ::listen(fd->get(), kBacklog) != 0)
         return fail(fmt::format("Nobody can listen on {}: {}.", endpoint.text(), why()), "Choose another port, or stop the program that has it.");
     sockaddr_storage bound{};
     socklen_t size = sizeof bound;

@@ -23,6 +23,7 @@ constexpr std::string_view kHelp =
     "monitor info           the guest, its vCPUs, and what could not be probed\n"
     "\n"
     "One field as a value of gdb's: p/x $vmcs12_guest_cr3, p $vmcs02_guest_cr0.\n"
+    "A rip of 0x8000000000000000 means that nobody has read it yet.\n"
     "info threads lists the vCPUs; thread N chooses whose transition all of this is about.\n";
 
 constexpr std::pair<std::string_view, MonitorCommand::Verb> kVerbs[] = {

@@ -128,7 +128,8 @@ Value value_of(const Register& r, const Transition& t) {
 }
 
 std::string hex_of(const Register& r, const Transition* t) {
-    const Value value = t != nullptr ? value_of(r, *t) : Value{};
+    Value value = t != nullptr ? value_of(r, *t) : Value{};
+    if (!value.known() && r.from == Register::From::Regs && r.index == nested::RIP) value = Value::of(kUnknownRip);
     if (!value.known()) return std::string(2 * r.bytes, 'x');
     std::string bytes;
     for (unsigned i = 0; i < r.bytes; ++i) bytes += static_cast<char>(value.bits >> (8 * i));

@@ -40,8 +40,13 @@ Result<std::optional<Fd>> accept_client(int listener) {
     }
 }
 
+constexpr std::string_view kBusy =
+    "Another client is attached to this guest. Detach it there first, or wait until it has gone.";
+
+}  // namespace
+
 /// Answers a client's first packet with one sentence, and lets it go.
-class Refusal {
+class Server::Refusal {
   public:
     Refusal(Fd fd, std::string sentence)
         : connection_(std::move(fd)), sentence_(std::move(sentence)), end_(steady_clock::now() + kFirstPacket) {}
@@ -67,11 +72,6 @@ class Refusal {
     bool told_ = false;
 };
 
-constexpr std::string_view kBusy =
-    "Another client is attached to this guest. Detach it there first, or wait until it has gone.";
-
-}  // namespace
-
 Server::Server(MakeTarget make_target, ServerOptions options)
     : make_target_(std::move(make_target)), options_(std::move(options)) {}
 
@@ -95,6 +95,18 @@ Result<void> Server::serve_connection(Fd connection, const std::atomic<bool>& st
     return serve_client(std::move(connection), -1, stop);
 }
 
+Result<void> Server::refuse_others(int listener, std::list<Refusal>& refused) const {
+    while (refused.size() < kMaxRefused) {
+        auto client = accept_client(listener);
+        if (!client) return tl::unexpected(client.error());
+        if (!*client) break;
+        log("a second client came and was refused");
+        refused.emplace_back(std::move(**client), std::string(kBusy));
+    }
+    refused.remove_if([](Refusal& r) { return !r.go_on(milliseconds(0)); });
+    return {};
+}
+
 Result<void> Server::serve_client(Fd client, int listener, const std::atomic<bool>& stop) {
     auto target = make_target_();
     if (!target) {
@@ -112,15 +124,7 @@ Result<void> Server::serve_client(Fd client, int listener, const std::atomic<boo
     while (!stop && result && !session.over() && connection.pump(session.waits_for_stop() ? milliseconds(0) : kIdle)) {
         session.answer();
         if (session.waits_for_stop()) session.watch(kSlice);
-        if (listener >= 0 && refused.size() < kMaxRefused) {
-            auto second = accept_client(listener);
-            if (!second) result = tl::unexpected(second.error());
-            if (second && *second) {
-                log("a second client came and was refused");
-                refused.emplace_back(std::move(**second), std::string(kBusy));
-            }
-        }
-        refused.remove_if([](Refusal& r) { return !r.go_on(milliseconds(0)); });
+        if (listener >= 0) result = refuse_others(listener, refused);
     }
     if (connection.lost().empty()) {
         connection.flush(kGoodbye);

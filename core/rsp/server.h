@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <functional>
+#include <list>
 #include <memory>
 #include <string_view>
 
@@ -40,6 +41,9 @@ class Server {
     Result<void> serve_connection(Fd connection, const std::atomic<bool>& stop);
 
   private:
+    class Refusal;
+
+    Result<void> refuse_others(int listener, std::list<Refusal>& refused) const;
     Result<void> serve_client(Fd client, int listener, const std::atomic<bool>& stop);
     void log(std::string_view line) const;
 

@@ -191,12 +191,18 @@ const nested::Transition* Session::newest(std::uint32_t id) {
     return &newest_;
 }
 
-Session::Reply Session::read_registers(std::string_view) { return general_registers_hex(newest(selected_vcpu())); }
+/// lldb does not know "xxxx" and shows a filler of its own for it; it must be told with an error, one register at a time.
+Session::Reply Session::read_registers(std::string_view) {
+    if (error_strings_) return error("The registers are read one by one.");
+    return general_registers_hex(newest(selected_vcpu()));
+}
 
 Session::Reply Session::read_register(std::string_view number) {
     const auto n = parse_hex(number);
     const auto hex = n ? register_hex(*n, newest(selected_vcpu())) : std::nullopt;
-    return hex ? *hex : error(fmt::format("There is no register '{}'.", number));
+    if (!hex) return error(fmt::format("There is no register '{}'.", number));
+    if (error_strings_ && hex->starts_with('x')) return error("Nobody has read this register.");
+    return *hex;
 }
 
 Session::Reply Session::write_refused(std::string_view) {

@@ -34,7 +34,7 @@ void expect_garbled(std::string_view bytes, std::string_view words) {
 TEST(Codec, FramesAsTheManualSays) {
     EXPECT_EQ(frame("OK"), "$OK#9a");
     EXPECT_EQ(frame(""), "$#00");
-    EXPECT_EQ(frame("a#b$c}d*e"), "$a}\x03" "b}\x04" "c}]d}\x0a" "e#f4");
+    EXPECT_EQ(frame("a#b$c}d*e"), "$a}\x03" "b}\x04" "c}]d}\x0a" "e#51");
 }
 
 TEST(Codec, WhatIsFramedIsDecodedAgainForEveryByteAndEverySplit) {
@@ -69,7 +69,7 @@ TEST(Codec, RefusesRunLengthsAndEscapesThatMakeNoSense) {
 }
 
 TEST(Codec, TellsAcksInterruptsAndNotifications) {
-    EXPECT_EQ(decode_all("+-\x03%Stop:T05#dc"),
+    EXPECT_EQ(decode_all("+-\x03%Stop:T05#99"),
               (std::vector<Event>{{What::Ack, {}}, {What::Nack, {}}, {What::Interrupt, {}}, {What::Notification, "Stop:T05"}}));
 }
 

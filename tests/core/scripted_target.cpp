@@ -197,6 +197,7 @@ Fd RunningServer::connect() const {
 }
 
 void RawClient::send_raw(std::string_view bytes) {
+    ASSERT_TRUE(fd_);
     while (!bytes.empty()) {
         pollfd p{fd_.get(), POLLOUT, 0};
         if (::poll(&p, 1, 10000) <= 0) return;
@@ -210,9 +211,9 @@ void RawClient::send(std::string_view payload) { send_raw(rsp::frame(payload)); 
 
 namespace {
 
-bool read_more(int fd, std::string& buffer) {
+bool read_more(int fd, std::string& buffer, std::chrono::milliseconds limit) {
     pollfd p{fd, POLLIN, 0};
-    if (::poll(&p, 1, 10000) <= 0) return false;
+    if (::poll(&p, 1, static_cast<int>(limit.count())) <= 0) return false;
     char bytes[4096];
     const ssize_t n = ::recv(fd, bytes, sizeof bytes, 0);
     if (n <= 0) return false;
@@ -222,7 +223,7 @@ bool read_more(int fd, std::string& buffer) {
 
 }  // namespace
 
-std::string RawClient::receive() {
+std::string RawClient::receive(std::chrono::milliseconds limit) {
     for (;;) {
         const std::size_t start = buffer_.find('$');
         const std::size_t end = start == std::string::npos ? start : buffer_.find('#', start);
@@ -231,12 +232,12 @@ std::string RawClient::receive() {
             buffer_.erase(0, end + 3);
             return payload.value_or("");
         }
-        if (!read_more(fd_.get(), buffer_)) return {};
+        if (!read_more(fd_.get(), buffer_, limit)) return {};
     }
 }
 
 std::string RawClient::receive_raw() {
-    while (read_more(fd_.get(), buffer_)) {}
+    while (read_more(fd_.get(), buffer_, std::chrono::seconds(10))) {}
     return std::exchange(buffer_, {});
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -60,8 +61,8 @@ class RawClient {
     explicit RawClient(Fd fd) : fd_(std::move(fd)) {}
     void send_raw(std::string_view bytes);
     void send(std::string_view payload);
-    /// The next packet's payload; "" when none comes within ten seconds, or the other side closes.
-    std::string receive();
+    /// The next packet's payload; "" when none comes within `limit`, or the other side closes.
+    std::string receive(std::chrono::milliseconds limit = std::chrono::seconds(10));
     std::string ask(std::string_view payload) {
         send(payload);
         return receive();

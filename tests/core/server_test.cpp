@@ -66,7 +66,8 @@ TEST_F(ServerTest, AnswersWhatItDoesNotKnowWithNothing) {
     client->send("QNoSuchThing:1");
     client->send("Z0,1000,1");
     client->send("qAttached");
-    EXPECT_EQ(client->receive_raw().substr(0, 22), "+$#00+$#00+$#00+$1#31");
+    client->send("k");
+    EXPECT_EQ(client->receive_raw().substr(0, 21), "+$#00+$#00+$#00+$1#31");
 }
 
 TEST_F(ServerTest, AcksUntilToldNotTo) {
@@ -184,7 +185,7 @@ TEST_F(ServerTest, TheGuestsEndIsTold) {
 
 TEST_F(ServerTest, ReadsRegistersAndRefusesToWriteThem) {
     start_as_gdb();
-    EXPECT_EQ(client->ask("g"), std::string(2 * (17 * 8 + 4 + 6 * 4), 'x'));  // no transition yet: nothing is known
+    EXPECT_EQ(client->ask("g").substr(0, 16), "xxxxxxxxxxxxxxxx");  // no transition yet: nothing is known
     client->ask("vCont;s:p1.1");
     EXPECT_EQ(client->ask("g").substr(0, 16), "0110000000000000");
     EXPECT_EQ(client->ask("p10"), "1000100000000000");
