@@ -12,7 +12,9 @@ constexpr std::string_view kStateNames[] = {"held", "running", "waiting", "gone"
 
 }  // namespace
 
-std::string_view name_of(StepKind k) { return kStepNames[static_cast<std::size_t>(k)]; }
+std::string_view name_of(StepKind k) {
+    return kStepNames[static_cast<std::size_t>(k)];
+}
 
 std::optional<StepKind> step_kind_by_name(std::string_view name) {
     for (std::size_t i = 0; i < std::size(kStepNames); ++i)
@@ -24,17 +26,25 @@ bool matches(StepKind step, nested::Kind kind) {
     const bool entry = kind == nested::Kind::NestedEntry || kind == nested::Kind::NestedEntryFailed;
     const bool exit = kind == nested::Kind::NestedExit;
     switch (step) {
-        case StepKind::Transition: return true;
-        case StepKind::Nested: return entry || exit;
-        case StepKind::Entry: return entry;
-        case StepKind::Exit: return exit;
+        case StepKind::Transition:
+            return true;
+        case StepKind::Nested:
+            return entry || exit;
+        case StepKind::Entry:
+            return entry;
+        case StepKind::Exit:
+            return exit;
     }
     return false;
 }
 
-std::string_view name_of(VcpuState s) { return kStateNames[static_cast<std::size_t>(s)]; }
+std::string_view name_of(VcpuState s) {
+    return kStateNames[static_cast<std::size_t>(s)];
+}
 
-void Backends::add(std::unique_ptr<Backend> backend) { backends_.push_back(std::move(backend)); }
+void Backends::add(std::unique_ptr<Backend> backend) {
+    backends_.push_back(std::move(backend));
+}
 
 std::vector<TargetName> Backends::list() const {
     std::vector<TargetName> all;
@@ -52,8 +62,9 @@ Result<std::unique_ptr<Target>> Backends::attach(std::string_view uri, const Pro
         if (backend->scheme() == scheme) return backend->attach(rest, progress);
         known += fmt::format("{}{}:", known.empty() ? "" : ", ", backend->scheme());
     }
-    return fail(fmt::format("'{}' is not a target.", uri),
-                fmt::format("A target begins with one of {}. List those that there are with: vmxscopectl targets.", known));
+    return fail(
+        fmt::format("'{}' is not a target.", uri),
+        fmt::format("A target begins with one of {}. List those that there are with: vmxscopectl targets.", known));
 }
 
 }  // namespace vmxscope::core

@@ -5,20 +5,23 @@
 #include "core/transition_text.h"
 #include "nested/changes.h"
 #include "vmx/exit_reason.h"
+#include "vmx/pdpte.h"
 
 namespace vmxscope::core {
 namespace {
 
 using nested::Transition;
 using vmx::Field;
+using vmx::kPdptrFields;
 using vmx::Value;
 
-constexpr Field kPdptrs[] = {Field::GUEST_PDPTR0, Field::GUEST_PDPTR1, Field::GUEST_PDPTR2, Field::GUEST_PDPTR3};
 constexpr std::string_view kRegNames[] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8",
                                           "r9",  "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags"};
 static_assert(std::size(kRegNames) == nested::kRegCount);
 
-std::string hex(std::uint64_t n) { return fmt::format("{:#x}", n); }
+std::string hex(std::uint64_t n) {
+    return fmt::format("{:#x}", n);
+}
 
 template <typename T>
 Json number_or_null(const std::optional<T>& n) {
@@ -88,13 +91,14 @@ Json evidence(const Transition& t) {
 Json conditions(const nested::Verdict& v) {
     Json list = Json::array();
     for (const nested::Condition& c : v.conditions)
-        list.push_back({{"name", c.name}, {"value", c.value}, {"held", number_or_null(c.held)}, {"meaning", c.meaning}});
+        list.push_back(
+            {{"name", c.name}, {"value", c.value}, {"held", number_or_null(c.held)}, {"meaning", c.meaning}});
     return list;
 }
 
 Json pdptr_values(const Transition& t) {
     Json vmcs12 = Json::array(), vmcs02 = Json::array(), cached = Json::array();
-    for (const Field f : kPdptrs) {
+    for (const Field f : kPdptrFields) {
         vmcs12.push_back(value_text(t.vmcs12_after[f]));
         vmcs02.push_back(value_text(t.vmcs02_after[f]));
     }
@@ -167,6 +171,8 @@ Json field_to_json(const Transition& t, Field field) {
             {"vmcs02", value_text(t.vmcs02_after[field])}};
 }
 
-std::string to_line(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string to_line(const Json& json) {
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 }  // namespace vmxscope::core

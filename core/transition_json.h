@@ -1,5 +1,5 @@
-// A transition as one JSON object, for scripts: `vmxscopectl step --json` prints one a line. Every member is described in
-// resources/transition.schema.json.
+// A transition as one JSON object, for scripts: `vmxscopectl step --json` prints one a line. Every member is described
+// in resources/transition.schema.json.
 #pragma once
 
 #include <nlohmann/json.hpp>

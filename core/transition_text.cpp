@@ -18,9 +18,9 @@ using nested::Is;
 using nested::Transition;
 using nested::Verdict;
 using vmx::Field;
+using vmx::kPdptrFields;
 using vmx::Value;
 
-constexpr Field kPdptrs[] = {Field::GUEST_PDPTR0, Field::GUEST_PDPTR1, Field::GUEST_PDPTR2, Field::GUEST_PDPTR3};
 constexpr std::size_t kMaxPattern = 200;  // characters; no field name is longer than 40
 
 enum class Ink : std::uint8_t { Bold, Good, Quiet, Alarm };
@@ -50,7 +50,8 @@ Ink ink_of(const Verdict& v) {
 }
 
 std::string made_by(const Verdict& v) {
-    if (!v.agree) return fmt::format("by rule {}, by evidence {}: they DISAGREE", name_of(v.by_rule), name_of(v.by_evidence));
+    if (!v.agree)
+        return fmt::format("by rule {}, by evidence {}: they DISAGREE", name_of(v.by_rule), name_of(v.by_evidence));
     if (v.by_rule == Did::Unknown && v.by_evidence == Did::Unknown)
         return fmt::format("unknown by rule and by evidence: {}", v.evidence_gap);
     if (v.by_evidence == Did::Unknown) return fmt::format("by rule; evidence: {}", v.evidence_gap);
@@ -77,12 +78,13 @@ std::string cell(const Value& v, Is is) {
 /// Four rows: vmcs12 | vmcs02 | cached, and what the entry in use says.
 std::string pdptr_table(const Transition& t, Is vmcs12, Is vmcs02, Style style) {
     std::string text = fmt::format("  PDPTR  {:<30} {:<30} {:<20} vmcs02 decoded\n", "vmcs12", "vmcs02", "cached");
-    for (std::size_t i = 0; i < std::size(kPdptrs); ++i) {
-        const Value& in02 = t.vmcs02_after[kPdptrs[i]];
-        const std::string left = fmt::format("{:<30}", cell(t.vmcs12_after[kPdptrs[i]], vmcs12));
+    for (std::size_t i = 0; i < kPdptrFields.size(); ++i) {
+        const Value& in02 = t.vmcs02_after[kPdptrFields[i]];
+        const std::string left = fmt::format("{:<30}", cell(t.vmcs12_after[kPdptrFields[i]], vmcs12));
         const std::string right = fmt::format("{:<30}", cell(in02, vmcs02));
         const std::string decoded = in02.known() && vmcs02 != Is::Undefined ? vmx::describe_pdpte(in02.bits) : "";
-        text += fmt::format("    {}    {} {} {:<20} {}\n", i, paint(style, vmcs12 == Is::Undefined ? Ink::Quiet : Ink::Bold, left),
+        text += fmt::format("    {}    {} {} {:<20} {}\n", i,
+                            paint(style, vmcs12 == Is::Undefined ? Ink::Quiet : Ink::Bold, left),
                             paint(style, vmcs02 == Is::Undefined ? Ink::Quiet : Ink::Bold, right),
                             value_text(t.cached_pdptrs[i]), decoded);
     }
@@ -92,8 +94,9 @@ std::string pdptr_table(const Transition& t, Is vmcs12, Is vmcs02, Style style) 
 std::string evidence_lines(const Transition& t) {
     std::string text;
     for (const nested::Evidence& e : t.evidence)
-        text += fmt::format("  seen   {:<8} {} {}  at {}\n", e.op == nested::Evidence::Op::Vmread ? "vmread" : "vmwrite",
-                            vmx::name_of(static_cast<Field>(e.encoding)), value_text(e.value), printable(e.at));
+        text +=
+            fmt::format("  seen   {:<8} {} {}  at {}\n", e.op == nested::Evidence::Op::Vmread ? "vmread" : "vmwrite",
+                        vmx::name_of(static_cast<Field>(e.encoding)), value_text(e.value), printable(e.at));
     return text;
 }
 
@@ -106,18 +109,21 @@ std::string before_after(const Value& before, const Value& after, bool changed) 
 
 std::string value_text(const Value& v) {
     switch (v.state) {
-        case vmx::Known::Yes: return fmt::format("{:#x}", v.bits);
-        case vmx::Known::Unsupported: return "unsupported";
-        case vmx::Known::Faulted: return "faulted";
-        case vmx::Known::NotRead: break;
+        case vmx::Known::Yes:
+            return fmt::format("{:#x}", v.bits);
+        case vmx::Known::Unsupported:
+            return "unsupported";
+        case vmx::Known::Faulted:
+            return "faulted";
+        case vmx::Known::NotRead:
+            break;
     }
     return "not-read";
 }
 
 std::string headline(const Transition& t) {
     std::string line = fmt::format("#{} vCPU {}  {}  {}", t.seq, t.vcpu, name_of(t.kind), levels_of(t.kind));
-    if (t.exit.reason.known())
-        line += "  " + vmx::describe_exit_reason(static_cast<std::uint32_t>(t.exit.reason.bits));
+    if (t.exit.reason.known()) line += "  " + vmx::describe_exit_reason(static_cast<std::uint32_t>(t.exit.reason.bits));
     if (const auto v = nested::pdptr_verdict(t)) line += fmt::format("  PDPTRs {}", name_of(v->did));
     return line;
 }
@@ -150,7 +156,8 @@ std::string changes_text(const Transition& t, Style style) {
 
 Result<std::vector<Field>> matching_fields(std::string_view pattern) {
     constexpr std::string_view kHow = "A pattern is a regular expression for field names: pdptr, guest_cr[034], ^HOST.";
-    if (pattern.size() > kMaxPattern) return fail(fmt::format("The pattern is longer than {} characters.", kMaxPattern), std::string(kHow));
+    if (pattern.size() > kMaxPattern)
+        return fail(fmt::format("The pattern is longer than {} characters.", kMaxPattern), std::string(kHow));
     std::vector<Field> fields;
     try {
         // libstdc++'s __polynomial: the pattern may be an enemy's, and backtracking would give it the processor.
@@ -172,9 +179,11 @@ Result<std::string> fields_text(const Transition& t, std::string_view pattern, S
     for (const Field f : *fields) {
         const Value &in12 = t.vmcs12_after[f], &in02 = t.vmcs02_after[f];
         const bool differ = nested::differs(in12, in02);
-        const std::string line = fmt::format("{} {:<32} {:<20} {:<20}", differ ? "*" : " ", vmx::name_of(f), value_text(in12),
-                                             value_text(in02));
-        const std::string says = in02.known() ? vmx::describe(f, in02.bits) : in12.known() ? vmx::describe(f, in12.bits) : "";
+        const std::string line = fmt::format("{} {:<32} {:<20} {:<20}", differ ? "*" : " ", vmx::name_of(f),
+                                             value_text(in12), value_text(in02));
+        const std::string says = in02.known()   ? vmx::describe(f, in02.bits)
+                                 : in12.known() ? vmx::describe(f, in12.bits)
+                                                : "";
         text += fmt::format(" {} {}\n", differ ? paint(style, Ink::Bold, line) : line, says);
     }
     return text + "  * = they differ; the words are of vmcs02's value where there is one\n";

@@ -18,6 +18,8 @@ struct Change {
 std::vector<Change> changed_fields(const Transition& t);
 
 /// Both values known, and not equal. Unknown values differ from nothing.
-constexpr bool differs(const vmx::Value& a, const vmx::Value& b) { return a.known() && b.known() && a.bits != b.bits; }
+constexpr bool differs(const vmx::Value& a, const vmx::Value& b) {
+    return a.known() && b.known() && a.bits != b.bits;
+}
 
 }  // namespace vmxscope::nested

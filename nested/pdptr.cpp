@@ -14,9 +14,12 @@ using vmx::Field;
 std::optional<Direction> direction_of(Kind kind) {
     switch (kind) {
         case Kind::NestedEntry:
-        case Kind::NestedEntryFailed: return Direction::Entry;
-        case Kind::NestedExit: return Direction::Exit;
-        default: return std::nullopt;
+        case Kind::NestedEntryFailed:
+            return Direction::Entry;
+        case Kind::NestedExit:
+            return Direction::Exit;
+        default:
+            return std::nullopt;
     }
 }
 
@@ -50,20 +53,25 @@ std::string kept_because(const Facts& f) {
 
 std::string entry_sentence(Row row, const Facts& f, const Transition& t) {
     switch (row) {
-        case Row::SkipL0NoEpt: return "L0 runs without EPT (enable_ept=0): the PDPTE fields are neither written nor used.";
+        case Row::SkipL0NoEpt:
+            return "L0 runs without EPT (enable_ept=0): the PDPTE fields are neither written nor used.";
         case Row::SkipL0NoEptShadow:
-            return "L0 runs without EPT (enable_ept=0): KVM read the PDPTEs from L1's memory for its shadow paging and left the "
+            return "L0 runs without EPT (enable_ept=0): KVM read the PDPTEs from L1's memory for its shadow paging and "
+                   "left the "
                    "fields alone.";
         case Row::CopiedUnused:
-            return fmt::format("{}, so KVM copied the PDPTEs; L2 is not in PAE paging{}, so the processor ignores them.",
-                               copied_because(f), not_pae_because(t));
+            return fmt::format(
+                "{}, so KVM copied the PDPTEs; L2 is not in PAE paging{}, so the processor ignores them.",
+                copied_because(f), not_pae_because(t));
         case Row::StaleUnused:
-            return fmt::format("{}, so KVM wrote nothing; L2 is not in PAE paging{}, so the processor ignores what is left.",
-                               kept_because(f), not_pae_because(t));
+            return fmt::format(
+                "{}, so KVM wrote nothing; L2 is not in PAE paging{}, so the processor ignores what is left.",
+                kept_because(f), not_pae_because(t));
         case Row::FromUserspace:
             return "Nested EPT is off and userspace had set the PDPTEs (KVM_SET_SREGS2), so KVM wrote those.";
         case Row::OverriddenByMemory:
-            return "Nested EPT is off and L2 is in PAE paging, so KVM loaded the PDPTEs from L1's memory at GUEST_CR3, over an "
+            return "Nested EPT is off and L2 is in PAE paging, so KVM loaded the PDPTEs from L1's memory at GUEST_CR3, "
+                   "over an "
                    "early copy of vmcs12's.";
         case Row::LoadedFromMemory:
             return "Nested EPT is off and L2 is in PAE paging, so KVM loaded the PDPTEs from L1's memory at GUEST_CR3.";
@@ -74,27 +82,34 @@ std::string entry_sentence(Row row, const Facts& f, const Transition& t) {
             return fmt::format("{}, so KVM wrote nothing; vmcs02 holds what the processor saved at L2's last exit.",
                                kept_because(f));
         case Row::KeptUndefined:
-            return fmt::format("{}, so KVM wrote nothing, but L2's last exit was not in PAE paging: the processor uses PDPTEs "
-                               "that the SDM leaves undefined.",
-                               kept_because(f));
-        default: return "";
+            return fmt::format(
+                "{}, so KVM wrote nothing, but L2's last exit was not in PAE paging: the processor uses PDPTEs "
+                "that the SDM leaves undefined.",
+                kept_because(f));
+        default:
+            return "";
     }
 }
 
 std::string exit_sentence(Row row, const Facts& f, const Transition& t) {
     switch (row) {
-        case Row::ExitNoSync: return "The hardware entry ended in VMfail, so there was no guest state to save.";
-        case Row::ExitSkipL0NoEpt: return "L0 runs without EPT (enable_ept=0), so KVM left vmcs12's PDPTEs alone.";
+        case Row::ExitNoSync:
+            return "The hardware entry ended in VMfail, so there was no guest state to save.";
+        case Row::ExitSkipL0NoEpt:
+            return "L0 runs without EPT (enable_ept=0), so KVM left vmcs12's PDPTEs alone.";
         case Row::ExitSkipNoNestedEpt:
-            return f.is(kPae) ? "Nested EPT is off, so KVM left vmcs12's PDPTEs alone: those in vmcs02 are L0's own, and "
-                                "deliberately not shown to L1."
-                              : "Nested EPT is off, so KVM left vmcs12's PDPTEs alone.";
+            return f.is(kPae)
+                       ? "Nested EPT is off, so KVM left vmcs12's PDPTEs alone: those in vmcs02 are L0's own, and "
+                         "deliberately not shown to L1."
+                       : "Nested EPT is off, so KVM left vmcs12's PDPTEs alone.";
         case Row::ExitSkipNotPae:
-            return fmt::format("L2 was not in PAE paging{}, so KVM left vmcs12's PDPTEs alone; the SDM leaves them undefined.",
-                               not_pae_because(t));
+            return fmt::format(
+                "L2 was not in PAE paging{}, so KVM left vmcs12's PDPTEs alone; the SDM leaves them undefined.",
+                not_pae_because(t));
         case Row::ExitCopied:
             return "Nested EPT is on and L2 was in PAE paging, so KVM copied the PDPTEs that the processor saved.";
-        default: return "";
+        default:
+            return "";
     }
 }
 
@@ -107,8 +122,7 @@ std::string missing_facts(Direction d, const Facts& f, bool row_too) {
         Facts yes = f, no = f;
         yes.of[i] = true;
         no.of[i] = false;
-        const bool matters =
-            rule_depends_on(d, f, fact) || (row_too && row_by_rule(d, yes) != row_by_rule(d, no));
+        const bool matters = rule_depends_on(d, f, fact) || (row_too && row_by_rule(d, yes) != row_by_rule(d, no));
         if (matters) names += (names.empty() ? "" : ", ") + std::string(name_of(fact));
     }
     return names;
@@ -141,8 +155,12 @@ std::string finding_sentence(const Verdict& v, const Observed& seen) {
 
 // ---- Conditions
 
-std::string text_of(std::optional<bool> b) { return !b ? "not read" : *b ? "true" : "false"; }
-std::optional<bool> negated(std::optional<bool> b) { return b ? std::optional(!*b) : std::nullopt; }
+std::string text_of(std::optional<bool> b) {
+    return !b ? "not read" : *b ? "true" : "false";
+}
+std::optional<bool> negated(std::optional<bool> b) {
+    return b ? std::optional(!*b) : std::nullopt;
+}
 
 /// a || b, known as soon as one is true.
 std::optional<bool> either(std::optional<bool> a, std::optional<bool> b) {
@@ -167,8 +185,8 @@ Condition clean_condition(const Facts& f, const Context& c) {
 /// In the order in which prepare_vmcs02 and what follows it ask.
 std::vector<Condition> entry_conditions(const Facts& f, const Context& c) {
     std::vector<Condition> list;
-    list.push_back({"dirty_vmcs12 || evmptr_is_valid(hv_evmcs_vmptr)",
-                    text_of(f[kDirty]) + " || " + text_of(f[kEvmcs]), either(f[kDirty], f[kEvmcs]),
+    list.push_back({"dirty_vmcs12 || evmptr_is_valid(hv_evmcs_vmptr)", text_of(f[kDirty]) + " || " + text_of(f[kEvmcs]),
+                    either(f[kDirty], f[kEvmcs]),
                     "L1 may have changed guest state since the last entry: prepare_vmcs02 copies it only then."});
     list.push_back(clean_condition(f, c));
     list.push_back(simple(f, kL0Ept, "L0 uses EPT: only then do the PDPTE fields of vmcs02 matter."));
@@ -177,8 +195,9 @@ std::vector<Condition> entry_conditions(const Facts& f, const Context& c) {
     list.push_back({"from_vmentry", text_of(f[kFromVmentry]), std::nullopt,
                     "VMLAUNCH or VMRESUME: without nested EPT, KVM reads the PDPTEs from memory at once."});
     if (!f.is(kFromVmentry))
-        list.push_back({"!pdptrs_from_userspace", text_of(negated(f[kFromUserspace])), negated(f[kFromUserspace]),
-                        "Userspace did not set the PDPTEs itself, so KVM reads them from memory before the first entry."});
+        list.push_back(
+            {"!pdptrs_from_userspace", text_of(negated(f[kFromUserspace])), negated(f[kFromUserspace]),
+             "Userspace did not set the PDPTEs itself, so KVM reads them from memory before the first entry."});
     list.push_back({std::string(name_of(kLastExitPae)), text_of(f[kLastExitPae]), std::nullopt,
                     "Where KVM writes nothing, vmcs02's PDPTEs are valid only if the processor saved them."});
     return list;
@@ -186,7 +205,8 @@ std::vector<Condition> entry_conditions(const Facts& f, const Context& c) {
 
 /// In the order in which nested_vmx_vmexit and sync_vmcs02_to_vmcs12 ask.
 std::vector<Condition> exit_conditions(const Facts& f) {
-    return {{"!vmx->fail", text_of(negated(f[kVmxFail])), negated(f[kVmxFail]), "The hardware entry did not end in VMfail."},
+    return {{"!vmx->fail", text_of(negated(f[kVmxFail])), negated(f[kVmxFail]),
+             "The hardware entry did not end in VMfail."},
             simple(f, kL0Ept, "L0 uses EPT: only then does the processor save PDPTEs."),
             simple(f, kNestedEpt, "L1 uses EPT for L2: only then are the PDPTEs L1's to see."),
             simple(f, kPae, "L2 was in PAE paging: only then are the PDPTEs that the processor saves defined.")};
@@ -204,7 +224,8 @@ void judge_failed_entry(Verdict& v, const Transition& t) {
 }  // namespace
 
 std::string_view name_of(Did d) {
-    constexpr std::string_view kNames[] = {"copied", "copied-unused", "from-memory", "from-userspace", "skipped", "unknown"};
+    constexpr std::string_view kNames[] = {"copied",         "copied-unused", "from-memory",
+                                           "from-userspace", "skipped",       "unknown"};
     return kNames[static_cast<std::size_t>(d)];
 }
 
@@ -213,7 +234,9 @@ std::string_view name_of(Is is) {
     return kNames[static_cast<std::size_t>(is)];
 }
 
-std::string_view name_of(Direction d) { return d == Direction::Entry ? "entry" : "exit"; }
+std::string_view name_of(Direction d) {
+    return d == Direction::Entry ? "entry" : "exit";
+}
 
 std::optional<Verdict> pdptr_verdict(const Transition& t) {
     const auto direction = direction_of(t.kind);

@@ -7,14 +7,14 @@
 #include <fmt/format.h>
 
 #include "vmx/bits.h"
+#include "vmx/pdpte.h"
 
 namespace vmxscope::nested {
 namespace {
 
 using vmx::Field;
+using vmx::kPdptrFields;
 using vmx::Value;
-
-constexpr Field kPdptrs[] = {Field::GUEST_PDPTR0, Field::GUEST_PDPTR1, Field::GUEST_PDPTR2, Field::GUEST_PDPTR3};
 
 // Where KVM's source has the accesses. A compiler may append ".constprop.0" or the like, and inline a function into its
 // caller: whatever writes but is neither the early copy nor the flush is the late copy, wherever it was inlined.
@@ -29,8 +29,8 @@ bool in_one_of(std::string_view at, std::span<const std::string_view> functions)
 
 /// 0-3 for a PDPTR's encoding.
 std::optional<std::size_t> pdptr_index(std::uint16_t encoding) {
-    for (std::size_t i = 0; i < std::size(kPdptrs); ++i)
-        if (static_cast<std::uint16_t>(kPdptrs[i]) == encoding) return i;
+    for (std::size_t i = 0; i < kPdptrFields.size(); ++i)
+        if (static_cast<std::uint16_t>(kPdptrFields[i]) == encoding) return i;
     return std::nullopt;
 }
 
@@ -46,15 +46,15 @@ struct Accesses {
     /// The first field whose value in `image` is known to differ from the last access seen.
     std::optional<Field> contradicted_by(const vmx::VmcsImage& image) const {
         for (std::size_t i = 0; i < 4; ++i) {
-            const Value& now = image[kPdptrs[i]];
-            if (seen[i] && last[i].known() && now.known() && now.bits != last[i].bits) return kPdptrs[i];
+            const Value& now = image[kPdptrFields[i]];
+            if (seen[i] && last[i].known() && now.known() && now.bits != last[i].bits) return kPdptrFields[i];
         }
         return std::nullopt;
     }
 };
 
 std::optional<Field> changed_pdptr(const vmx::VmcsImage& before, const vmx::VmcsImage& after) {
-    for (const Field f : kPdptrs)
+    for (const Field f : kPdptrFields)
         if (before[f].known() && after[f].known() && before[f].bits != after[f].bits) return f;
     return std::nullopt;
 }
@@ -116,7 +116,8 @@ Observed observe_exit(const Transition& t) {
     Observed o;
     Accesses reads;
     for (const Evidence& e : t.evidence)
-        if (const auto index = pdptr_index(e.encoding); index && e.op == Evidence::Op::Vmread && in_one_of(e.at, kExitSync))
+        if (const auto index = pdptr_index(e.encoding);
+            index && e.op == Evidence::Op::Vmread && in_one_of(e.at, kExitSync))
             reads.add(*index, e.value);
     if (std::string gap = evidence_gap(t); !gap.empty()) return unknown(o, std::move(gap));
     if (reads.count() == 0) {

@@ -18,10 +18,14 @@ class Complete {
 };
 
 /// prepare_vmcs02's gate for both copies: dirty without an enlightened VMCS, GUEST_GRP1 not clean with one.
-bool copies_guest_state(const Complete& f) { return f[kEvmcs] ? !f[kGrp1Clean] : f[kDirty]; }
+bool copies_guest_state(const Complete& f) {
+    return f[kEvmcs] ? !f[kGrp1Clean] : f[kDirty];
+}
 
 /// nested_vmx_load_cr3 on VMLAUNCH and VMRESUME, else nested_get_vmcs12_pages.
-bool loads_memory(const Complete& f) { return !f[kNestedEpt] && f[kPae] && (f[kFromVmentry] || !f[kFromUserspace]); }
+bool loads_memory(const Complete& f) {
+    return !f[kNestedEpt] && f[kPae] && (f[kFromVmentry] || !f[kFromUserspace]);
+}
 
 /// prepare_vmcs02 and what follows it up to the hardware VM entry.
 Row entry_row(const Complete& f) {
@@ -44,9 +48,13 @@ Row exit_row(const Complete& f) {
     return f[kPae] ? Row::ExitCopied : Row::ExitSkipNotPae;
 }
 
-Row row_of(Direction direction, const Complete& f) { return direction == Direction::Entry ? entry_row(f) : exit_row(f); }
+Row row_of(Direction direction, const Complete& f) {
+    return direction == Direction::Entry ? entry_row(f) : exit_row(f);
+}
 
-constexpr Is defined_if(bool yes) { return yes ? Is::Defined : Is::Undefined; }
+constexpr Is defined_if(bool yes) {
+    return yes ? Is::Defined : Is::Undefined;
+}
 
 State entry_state(Did did, const Complete& f) {
     const bool meaningful = f[kNestedEpt] && f[kPae];  // to L1
@@ -66,7 +74,8 @@ State entry_state(Did did, const Complete& f) {
             s.vmcs12 = defined_if(meaningful && f[kLastExitPae]);
             s.vmcs02 = defined_if(*s.used && f[kLastExitPae]);
             break;
-        case Did::Unknown: break;
+        case Did::Unknown:
+            break;
     }
     return s;
 }
@@ -136,15 +145,9 @@ constexpr RowInfo kRows[] = {
 static_assert(std::size(kRows) == static_cast<std::size_t>(Row::Impossible) + 1);
 
 constexpr std::string_view kFactNames[] = {
-    "enable_ept",
-    "nested_cpu_has_ept(vmcs12)",
-    "is_pae_paging(vcpu)",
-    "dirty_vmcs12",
-    "evmptr_is_valid(hv_evmcs_vmptr)",
-    "hv_clean_fields & GUEST_GRP1",
-    "from_vmentry",
-    "pdptrs_from_userspace",
-    "L2's last hardware exit was in PAE paging",
+    "enable_ept",   "nested_cpu_has_ept(vmcs12)",      "is_pae_paging(vcpu)",
+    "dirty_vmcs12", "evmptr_is_valid(hv_evmcs_vmptr)", "hv_clean_fields & GUEST_GRP1",
+    "from_vmentry", "pdptrs_from_userspace",           "L2's last hardware exit was in PAE paging",
     "vmx->fail",
 };
 static_assert(std::size(kFactNames) == kFactCount);
@@ -153,9 +156,15 @@ constexpr std::uint32_t kCleanGuestGrp1 = 1u << 11;  // HV_VMX_ENLIGHTENED_CLEAN
 
 }  // namespace
 
-std::string_view name_of(Fact fact) { return kFactNames[fact]; }
-std::string_view name_of(Row row) { return kRows[static_cast<std::size_t>(row)].name; }
-Did did_of(Row row) { return kRows[static_cast<std::size_t>(row)].did; }
+std::string_view name_of(Fact fact) {
+    return kFactNames[fact];
+}
+std::string_view name_of(Row row) {
+    return kRows[static_cast<std::size_t>(row)].name;
+}
+Did did_of(Row row) {
+    return kRows[static_cast<std::size_t>(row)].did;
+}
 
 Facts facts_of(const Context& c) {
     Facts f;

@@ -40,17 +40,17 @@ Facts facts_of(const Context& context);
 
 /// The rows of the combination tables: what KVM's code does with one complete set of facts.
 enum class Row : std::uint8_t {
-    SkipL0NoEpt,        // entry: L0 without EPT
-    SkipL0NoEptShadow,  // entry: the same, and L1's memory feeds L0's shadow paging
-    CopiedUnused,       // entry: early copy, L2 not in PAE paging
-    StaleUnused,        // entry: no copy, L2 not in PAE paging
-    FromUserspace,      // entry: KVM_SET_SREGS2 gave the PDPTEs
-    OverriddenByMemory, // entry: early copy, then the PDPTEs from L1's memory
-    LoadedFromMemory,   // entry: the PDPTEs from L1's memory
-    Copied,             // entry: early and late copy
-    KeptValid,          // entry: no copy; vmcs02 holds what the processor saved
-    KeptUndefined,      // entry: no copy; vmcs02 holds undefined values, and the processor uses them
-    ExitNoSync,         // exit: VMfail, nothing is saved
+    SkipL0NoEpt,         // entry: L0 without EPT
+    SkipL0NoEptShadow,   // entry: the same, and L1's memory feeds L0's shadow paging
+    CopiedUnused,        // entry: early copy, L2 not in PAE paging
+    StaleUnused,         // entry: no copy, L2 not in PAE paging
+    FromUserspace,       // entry: KVM_SET_SREGS2 gave the PDPTEs
+    OverriddenByMemory,  // entry: early copy, then the PDPTEs from L1's memory
+    LoadedFromMemory,    // entry: the PDPTEs from L1's memory
+    Copied,              // entry: early and late copy
+    KeptValid,           // entry: no copy; vmcs02 holds what the processor saved
+    KeptUndefined,       // entry: no copy; vmcs02 holds undefined values, and the processor uses them
+    ExitNoSync,          // exit: VMfail, nothing is saved
     ExitSkipL0NoEpt,
     ExitSkipNoNestedEpt,
     ExitSkipNotPae,

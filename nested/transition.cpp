@@ -11,8 +11,12 @@ struct KindName {
 
 // By the value of Kind. A nested entry or exit is KVM moving the vCPU between L1 and L2; the crossings are with L0.
 constexpr KindName kKinds[] = {
-    {"l1-exit", "L1->L0"},     {"nested-entry", "L1->L2"}, {"l2-entry", "L0->L2"},
-    {"l2-exit", "L2->L0"},     {"nested-exit", "L2->L1"},  {"l1-entry", "L0->L1"},
+    {"l1-exit", "L1->L0"},
+    {"nested-entry", "L1->L2"},
+    {"l2-entry", "L0->L2"},
+    {"l2-exit", "L2->L0"},
+    {"nested-exit", "L2->L1"},
+    {"l1-entry", "L0->L1"},
     {"nested-entry-failed", "L1->L1"},
 };
 

@@ -1,7 +1,7 @@
-// Layout: magic, version, identity of the field list, then every member in the order of fields(). One function lists the
-// members for both directions, so writer and reader cannot part. A number is one byte of length (0-8) and that many bytes;
-// an image is a mode byte and either everything (two bits of state a field, then the known values) or what differs from
-// the image before.
+// Layout: magic, version, identity of the field list, then every member in the order of fields(). One function lists
+// the members for both directions, so writer and reader cannot part. A number is one byte of length (0-8) and that many
+// bytes; an image is a mode byte and either everything (two bits of state a field, then the known values) or what
+// differs from the image before.
 #include "nested/transition_codec.h"
 
 #include <limits>
@@ -281,7 +281,8 @@ tl::expected<Transition, DecodeError> decode(std::span<const std::byte> bytes) {
     if (r.error()) return tl::unexpected(*r.error());
     if (magic != kMagic) return refuse("this is not a transition");
     if (version != kVersion)
-        return refuse(fmt::format("the transition has version {} of the encoding; this program knows {}", version, kVersion));
+        return refuse(
+            fmt::format("the transition has version {} of the encoding; this program knows {}", version, kVersion));
     if (list != field_list_id()) return refuse("the transition was made with another list of VMCS fields");
     Transition t;
     fields(r, t);

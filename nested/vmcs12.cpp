@@ -10,8 +10,8 @@ namespace {
 using vmx::Field;
 using vmx::Value;
 
-#define VMCS12_FIELD(name, member, where)                                                                 \
-    static_assert(offsetof(Vmcs12, member) == (where), #member " is not where KVM keeps it");             \
+#define VMCS12_FIELD(name, member, where)                                                     \
+    static_assert(offsetof(Vmcs12, member) == (where), #member " is not where KVM keeps it"); \
     static_assert(sizeof(Vmcs12::member) == vmx::bytes_of(Field::name), #member " has the wrong width");
 #include "nested/vmcs12.def"
 #undef VMCS12_FIELD
@@ -33,7 +33,9 @@ Value load(std::span<const std::byte> region, std::size_t offset, std::size_t si
 
 }  // namespace
 
-std::span<const Vmcs12Field> vmcs12_fields() { return kFields; }
+std::span<const Vmcs12Field> vmcs12_fields() {
+    return kFields;
+}
 
 std::optional<std::size_t> vmcs12_offset(Field field) {
     const auto* found = std::find_if(std::begin(kFields), std::end(kFields),

@@ -1,6 +1,6 @@
-// vmcs12: the VMCS that L1 believes in, as KVM keeps it in memory (struct vmcs12, arch/x86/kvm/vmx/vmcs12.h). The layout
-// is migration ABI ("changing the layout of existing fields will break save/restore compatibility"): 6.1 and 6.12 agree,
-// and later versions only give names to paddings.
+// vmcs12: the VMCS that L1 believes in, as KVM keeps it in memory (struct vmcs12, arch/x86/kvm/vmx/vmcs12.h). The
+// layout is migration ABI ("changing the layout of existing fields will break save/restore compatibility"): 6.1
+// and 6.12 agree, and later versions only give names to paddings.
 #pragma once
 
 #include <cstddef>

@@ -15,27 +15,44 @@ constexpr BitName kPin[] = {
     {0, "INTR_EXITING"}, {3, "NMI_EXITING"}, {5, "VIRTUAL_NMIS"}, {6, "PREEMPTION_TIMER"}, {7, "POSTED_INTR"}};
 
 constexpr BitName kProc[] = {
-    {2, "INTR_WINDOW_EXITING"}, {3, "USE_TSC_OFFSETTING"}, {7, "HLT_EXITING"},
-    {9, "INVLPG_EXITING"},      {10, "MWAIT_EXITING"},     {11, "RDPMC_EXITING"},
-    {12, "RDTSC_EXITING"},      {15, "CR3_LOAD_EXITING"},  {16, "CR3_STORE_EXITING"},
-    {17, "TERTIARY_CONTROLS"},  {19, "CR8_LOAD_EXITING"},  {20, "CR8_STORE_EXITING"},
-    {21, "VIRTUAL_TPR"},        {22, "NMI_WINDOW_EXITING"}, {23, "MOV_DR_EXITING"},
-    {24, "UNCOND_IO_EXITING"},  {25, "USE_IO_BITMAPS"},    {27, "MONITOR_TRAP_FLAG"},
-    {28, "USE_MSR_BITMAPS"},    {29, "MONITOR_EXITING"},   {30, "PAUSE_EXITING"},
-    {31, "SEC_CONTROLS"}};
+    {2, "INTR_WINDOW_EXITING"}, {3, "USE_TSC_OFFSETTING"},  {7, "HLT_EXITING"},       {9, "INVLPG_EXITING"},
+    {10, "MWAIT_EXITING"},      {11, "RDPMC_EXITING"},      {12, "RDTSC_EXITING"},    {15, "CR3_LOAD_EXITING"},
+    {16, "CR3_STORE_EXITING"},  {17, "TERTIARY_CONTROLS"},  {19, "CR8_LOAD_EXITING"}, {20, "CR8_STORE_EXITING"},
+    {21, "VIRTUAL_TPR"},        {22, "NMI_WINDOW_EXITING"}, {23, "MOV_DR_EXITING"},   {24, "UNCOND_IO_EXITING"},
+    {25, "USE_IO_BITMAPS"},     {27, "MONITOR_TRAP_FLAG"},  {28, "USE_MSR_BITMAPS"},  {29, "MONITOR_EXITING"},
+    {30, "PAUSE_EXITING"},      {31, "SEC_CONTROLS"}};
 
-constexpr BitName kSecondary[] = {
-    {0, "VIRT_APIC_ACCESSES"},  {1, "EPT"},                  {2, "DESC_EXITING"},
-    {3, "RDTSCP"},              {4, "VIRTUAL_X2APIC"},       {5, "VPID"},
-    {6, "WBINVD_EXITING"},      {7, "UNRESTRICTED_GUEST"},   {8, "APIC_REGISTER_VIRT"},
-    {9, "VIRT_INTR_DELIVERY"},  {10, "PAUSE_LOOP_EXITING"},  {11, "RDRAND_EXITING"},
-    {12, "INVPCID"},            {13, "VMFUNC"},              {14, "SHADOW_VMCS"},
-    {15, "ENCLS_EXITING"},      {16, "RDSEED_EXITING"},      {17, "PAGE_MOD_LOGGING"},
-    {18, "EPT_VIOLATION_VE"},   {19, "PT_CONCEAL_VMX"},      {20, "XSAVES"},
-    {21, "PASID_TRANSLATION"},  {22, "MODE_BASED_EPT_EXEC"}, {23, "SPP"},
-    {24, "PT_USE_GPA"},         {25, "TSC_SCALING"},         {26, "USR_WAIT_PAUSE"},
-    {27, "PCONFIG"},            {28, "ENCLV_EXITING"},       {30, "BUS_LOCK_DETECTION"},
-    {31, "NOTIFY_VM_EXITING"}};
+constexpr BitName kSecondary[] = {{0, "VIRT_APIC_ACCESSES"},
+                                  {1, "EPT"},
+                                  {2, "DESC_EXITING"},
+                                  {3, "RDTSCP"},
+                                  {4, "VIRTUAL_X2APIC"},
+                                  {5, "VPID"},
+                                  {6, "WBINVD_EXITING"},
+                                  {7, "UNRESTRICTED_GUEST"},
+                                  {8, "APIC_REGISTER_VIRT"},
+                                  {9, "VIRT_INTR_DELIVERY"},
+                                  {10, "PAUSE_LOOP_EXITING"},
+                                  {11, "RDRAND_EXITING"},
+                                  {12, "INVPCID"},
+                                  {13, "VMFUNC"},
+                                  {14, "SHADOW_VMCS"},
+                                  {15, "ENCLS_EXITING"},
+                                  {16, "RDSEED_EXITING"},
+                                  {17, "PAGE_MOD_LOGGING"},
+                                  {18, "EPT_VIOLATION_VE"},
+                                  {19, "PT_CONCEAL_VMX"},
+                                  {20, "XSAVES"},
+                                  {21, "PASID_TRANSLATION"},
+                                  {22, "MODE_BASED_EPT_EXEC"},
+                                  {23, "SPP"},
+                                  {24, "PT_USE_GPA"},
+                                  {25, "TSC_SCALING"},
+                                  {26, "USR_WAIT_PAUSE"},
+                                  {27, "PCONFIG"},
+                                  {28, "ENCLV_EXITING"},
+                                  {30, "BUS_LOCK_DETECTION"},
+                                  {31, "NOTIFY_VM_EXITING"}};
 
 constexpr BitName kTertiary[] = {{0, "LOADIWKEY_EXITING"},   {1, "HLAT"},     {2, "EPT_PAGING_WRITE"},
                                  {3, "GUEST_PAGING_VERIFY"}, {4, "IPI_VIRT"}, {7, "VIRT_SPEC_CTRL"}};
@@ -79,34 +96,40 @@ constexpr BitName kEntry[] = {{2, "LOAD_DEBUG_CONTROLS"},
 constexpr BitName kCr0[] = {{0, "PE"},  {1, "MP"},  {2, "EM"},  {3, "TS"},  {4, "ET"}, {5, "NE"},
                             {16, "WP"}, {18, "AM"}, {29, "NW"}, {30, "CD"}, {31, "PG"}};
 
-constexpr BitName kCr4[] = {{0, "VME"},        {1, "PVI"},       {2, "TSD"},   {3, "DE"},      {4, "PSE"},
-                            {5, "PAE"},        {6, "MCE"},       {7, "PGE"},   {8, "PCE"},     {9, "OSFXSR"},
-                            {10, "OSXMMEXCPT"}, {11, "UMIP"},    {12, "LA57"}, {13, "VMXE"},   {14, "SMXE"},
-                            {16, "FSGSBASE"},  {17, "PCIDE"},    {18, "OSXSAVE"}, {19, "KL"},  {20, "SMEP"},
-                            {21, "SMAP"},      {22, "PKE"},      {23, "CET"},  {24, "PKS"},    {25, "UINTR"},
-                            {28, "LAM_SUP"},   {32, "FRED"}};
+constexpr BitName kCr4[] = {
+    {0, "VME"},   {1, "PVI"},       {2, "TSD"},    {3, "DE"},          {4, "PSE"},      {5, "PAE"},   {6, "MCE"},
+    {7, "PGE"},   {8, "PCE"},       {9, "OSFXSR"}, {10, "OSXMMEXCPT"}, {11, "UMIP"},    {12, "LA57"}, {13, "VMXE"},
+    {14, "SMXE"}, {16, "FSGSBASE"}, {17, "PCIDE"}, {18, "OSXSAVE"},    {19, "KL"},      {20, "SMEP"}, {21, "SMAP"},
+    {22, "PKE"},  {23, "CET"},      {24, "PKS"},   {25, "UINTR"},      {28, "LAM_SUP"}, {32, "FRED"}};
 
 constexpr BitName kEfer[] = {{0, "SCE"}, {8, "LME"}, {10, "LMA"}, {11, "NX"}};
 
-constexpr BitName kRflags[] = {{0, "CF"},  {2, "PF"},  {4, "AF"},  {6, "ZF"},  {7, "SF"},   {8, "TF"},
-                               {9, "IF"},  {10, "DF"}, {11, "OF"}, {14, "NT"}, {16, "RF"},  {17, "VM"},
+constexpr BitName kRflags[] = {{0, "CF"},  {2, "PF"},   {4, "AF"},   {6, "ZF"},  {7, "SF"},  {8, "TF"},
+                               {9, "IF"},  {10, "DF"},  {11, "OF"},  {14, "NT"}, {16, "RF"}, {17, "VM"},
                                {18, "AC"}, {19, "VIF"}, {20, "VIP"}, {21, "ID"}};
 
-constexpr BitName kInterruptibility[] = {
-    {0, "STI"}, {1, "MOV_SS"}, {2, "SMI"}, {3, "NMI"}, {4, "ENCLAVE_INTR"}};
+constexpr BitName kInterruptibility[] = {{0, "STI"}, {1, "MOV_SS"}, {2, "SMI"}, {3, "NMI"}, {4, "ENCLAVE_INTR"}};
 
-constexpr BitName kDebugctl[] = {{0, "LBR"},   {1, "BTF"},          {2, "BUS_LOCK_DETECT"},
-                                 {6, "TR"},    {7, "BTS"},          {8, "BTINT"},
-                                 {9, "BTS_OFF_OS"}, {10, "BTS_OFF_USR"}, {11, "FREEZE_LBRS_ON_PMI"},
-                                 {12, "FREEZE_PERFMON_ON_PMI"}, {14, "FREEZE_IN_SMM"}, {15, "RTM_DEBUG"}};
+constexpr BitName kDebugctl[] = {{0, "LBR"},
+                                 {1, "BTF"},
+                                 {2, "BUS_LOCK_DETECT"},
+                                 {6, "TR"},
+                                 {7, "BTS"},
+                                 {8, "BTINT"},
+                                 {9, "BTS_OFF_OS"},
+                                 {10, "BTS_OFF_USR"},
+                                 {11, "FREEZE_LBRS_ON_PMI"},
+                                 {12, "FREEZE_PERFMON_ON_PMI"},
+                                 {14, "FREEZE_IN_SMM"},
+                                 {15, "RTM_DEBUG"}};
 
-constexpr BitName kPendingDebug[] = {{0, "B0"}, {1, "B1"}, {2, "B2"}, {3, "B3"}, {11, "BLD"},
-                                     {12, "ENABLED_BP"}, {14, "BS"}, {16, "RTM"}};
+constexpr BitName kPendingDebug[] = {{0, "B0"},   {1, "B1"},          {2, "B2"},  {3, "B3"},
+                                     {11, "BLD"}, {12, "ENABLED_BP"}, {14, "BS"}, {16, "RTM"}};
 
-constexpr BitName kExceptions[] = {{0, "#DE"},  {1, "#DB"},  {3, "#BP"},  {4, "#OF"},  {5, "#BR"},  {6, "#UD"},
-                                   {7, "#NM"},  {8, "#DF"},  {10, "#TS"}, {11, "#NP"}, {12, "#SS"}, {13, "#GP"},
-                                   {14, "#PF"}, {16, "#MF"}, {17, "#AC"}, {18, "#MC"}, {19, "#XM"}, {20, "#VE"},
-                                   {21, "#CP"}};
+constexpr BitName kExceptions[] = {{0, "#DE"},  {1, "#DB"},  {3, "#BP"},  {4, "#OF"},  {5, "#BR"},
+                                   {6, "#UD"},  {7, "#NM"},  {8, "#DF"},  {10, "#TS"}, {11, "#NP"},
+                                   {12, "#SS"}, {13, "#GP"}, {14, "#PF"}, {16, "#MF"}, {17, "#AC"},
+                                   {18, "#MC"}, {19, "#XM"}, {20, "#VE"}, {21, "#CP"}};
 
 constexpr BitName kVmFunctions[] = {{0, "EPTP_SWITCHING"}};
 
@@ -153,7 +176,10 @@ std::string describe_access_rights(std::uint64_t ar) {
     const unsigned type = ar & 15;
     std::string text;
     if (!(ar & (1u << 4)))
-        text = type == 2 ? "LDT" : type == 11 ? "busy TSS" : type == 3 ? "busy 16-bit TSS" : fmt::format("type {}", type);
+        text = type == 2    ? "LDT"
+               : type == 11 ? "busy TSS"
+               : type == 3  ? "busy 16-bit TSS"
+                            : fmt::format("type {}", type);
     else if (type & 8)
         text = type & 2 ? "code RX" : "code X";
     else
@@ -166,8 +192,8 @@ std::string describe_access_rights(std::uint64_t ar) {
 /// SDM table 25-17 (event injection) and 25-20 (exit), which share their format.
 std::string describe_event(std::uint64_t info) {
     if (!(info & (1ULL << 31))) return "none";
-    constexpr std::string_view kTypes[] = {"external interrupt", "reserved", "NMI", "hardware exception",
-                                           "software interrupt", "privileged software exception",
+    constexpr std::string_view kTypes[] = {"external interrupt", "reserved",           "NMI",
+                                           "hardware exception", "software interrupt", "privileged software exception",
                                            "software exception", "other event"};
     return fmt::format("vector {}, {}{}", info & 0xff, kTypes[(info >> 8) & 7],
                        info & (1u << 11) ? ", with error code" : "");
@@ -188,14 +214,24 @@ std::string describe_eptp(std::uint64_t eptp) {
                        eptp & (1u << 6) ? ", A/D" : "", eptp & ~0xfffULL);
 }
 
-bool is_access_rights(Field f) { return f >= Field::GUEST_ES_AR_BYTES && f <= Field::GUEST_TR_AR_BYTES; }
+bool is_access_rights(Field f) {
+    return f >= Field::GUEST_ES_AR_BYTES && f <= Field::GUEST_TR_AR_BYTES;
+}
 
 }  // namespace
 
-std::span<const BitName> cr0_bits() { return kCr0; }
-std::span<const BitName> cr4_bits() { return kCr4; }
-std::span<const BitName> efer_bits() { return kEfer; }
-std::span<const BitName> rflags_bits() { return kRflags; }
+std::span<const BitName> cr0_bits() {
+    return kCr0;
+}
+std::span<const BitName> cr4_bits() {
+    return kCr4;
+}
+std::span<const BitName> efer_bits() {
+    return kEfer;
+}
+std::span<const BitName> rflags_bits() {
+    return kRflags;
+}
 
 std::span<const BitName> bits_of(Field f) {
     const FlagField* flags = flag_field(f);
@@ -221,14 +257,20 @@ std::string describe(Field f, std::uint64_t value) {
         case Field::GUEST_PDPTR0:
         case Field::GUEST_PDPTR1:
         case Field::GUEST_PDPTR2:
-        case Field::GUEST_PDPTR3: return describe_pdpte(value);
-        case Field::GUEST_ACTIVITY_STATE: return describe_activity(value);
-        case Field::VM_EXIT_REASON: return describe_exit_reason(static_cast<std::uint32_t>(value));
+        case Field::GUEST_PDPTR3:
+            return describe_pdpte(value);
+        case Field::GUEST_ACTIVITY_STATE:
+            return describe_activity(value);
+        case Field::VM_EXIT_REASON:
+            return describe_exit_reason(static_cast<std::uint32_t>(value));
         case Field::VM_ENTRY_INTR_INFO_FIELD:
         case Field::VM_EXIT_INTR_INFO:
-        case Field::IDT_VECTORING_INFO_FIELD: return describe_event(value);
-        case Field::EPT_POINTER: return describe_eptp(value);
-        default: return "";
+        case Field::IDT_VECTORING_INFO_FIELD:
+            return describe_event(value);
+        case Field::EPT_POINTER:
+            return describe_eptp(value);
+        default:
+            return "";
     }
 }
 

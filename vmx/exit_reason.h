@@ -20,9 +20,13 @@ enum ExitReason : std::uint16_t {
     kExitEptViolation = 48,
 };
 
-constexpr std::uint16_t basic_exit_reason(std::uint32_t reason) { return static_cast<std::uint16_t>(reason); }
+constexpr std::uint16_t basic_exit_reason(std::uint32_t reason) {
+    return static_cast<std::uint16_t>(reason);
+}
 /// Bit 31: the VM entry failed, the guest never ran (SDM 25.9.1).
-constexpr bool entry_failed(std::uint32_t reason) { return (reason >> 31) != 0; }
+constexpr bool entry_failed(std::uint32_t reason) {
+    return (reason >> 31) != 0;
+}
 
 /// KVM's name of the basic reason in bits 15:0 of `reason` ("CPUID"); "?" for a number that has none.
 std::string_view exit_reason_name(std::uint32_t reason);

@@ -30,9 +30,12 @@ static_assert(only_whole_fields(), "fields.def must hold only full-access encodi
 constexpr bool groups_match_encodings() {
     return std::all_of(std::begin(kFields), std::end(kFields), [](const FieldInfo& f) {
         switch ((static_cast<unsigned>(f.field) >> 10) & 3) {
-            case 1: return f.group == Group::ExitInformation;
-            case 2: return f.group == Group::GuestState;
-            case 3: return f.group == Group::HostState;
+            case 1:
+                return f.group == Group::ExitInformation;
+            case 2:
+                return f.group == Group::GuestState;
+            case 3:
+                return f.group == Group::HostState;
             default:
                 return f.group == Group::ExecutionControls || f.group == Group::ExitControls ||
                        f.group == Group::EntryControls;
@@ -43,7 +46,9 @@ static_assert(groups_match_encodings(), "a field of fields.def is in the wrong g
 
 }  // namespace
 
-std::span<const FieldInfo> all_fields() { return kFields; }
+std::span<const FieldInfo> all_fields() {
+    return kFields;
+}
 
 std::optional<std::size_t> index_of(Field f) {
     const auto* found = std::lower_bound(std::begin(kFields), std::end(kFields), f,
@@ -66,12 +71,18 @@ std::string_view name_of(Field f) {
 
 std::string_view name_of(Group g) {
     switch (g) {
-        case Group::GuestState: return "Guest state";
-        case Group::HostState: return "Host state";
-        case Group::ExecutionControls: return "VM-execution controls";
-        case Group::ExitControls: return "VM-exit controls";
-        case Group::EntryControls: return "VM-entry controls";
-        case Group::ExitInformation: return "VM-exit information";
+        case Group::GuestState:
+            return "Guest state";
+        case Group::HostState:
+            return "Host state";
+        case Group::ExecutionControls:
+            return "VM-execution controls";
+        case Group::ExitControls:
+            return "VM-exit controls";
+        case Group::EntryControls:
+            return "VM-entry controls";
+        case Group::ExitInformation:
+            return "VM-exit information";
     }
     return "?";
 }

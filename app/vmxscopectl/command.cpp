@@ -38,7 +38,9 @@ void catch_interrupts() {
     ::signal(SIGPIPE, SIG_IGN);
 }
 
-bool interrupted() { return g_interrupted; }
+bool interrupted() {
+    return g_interrupted;
+}
 
 int complain(const core::Error& error) {
     if (interrupted()) return kInterrupted;
@@ -51,9 +53,15 @@ bool say(std::string_view text) {
     return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
 }
 
-void remark(std::string_view line) { write_all(STDERR_FILENO, fmt::format("{}\n", line)); }
+void remark(std::string_view line) {
+    write_all(STDERR_FILENO, fmt::format("{}\n", line));
+}
 
-bool stdout_is_terminal() { return ::isatty(STDOUT_FILENO) != 0; }
-bool stdin_is_terminal() { return ::isatty(STDIN_FILENO) != 0; }
+bool stdout_is_terminal() {
+    return ::isatty(STDOUT_FILENO) != 0;
+}
+bool stdin_is_terminal() {
+    return ::isatty(STDIN_FILENO) != 0;
+}
 
 }  // namespace vmxscope::app

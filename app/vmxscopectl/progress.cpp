@@ -21,7 +21,9 @@ std::string text_of(std::string_view step, double fraction) {
 }  // namespace
 
 ProgressLine::ProgressLine() : terminal_(::isatty(STDERR_FILENO) != 0) {}
-ProgressLine::~ProgressLine() { clear(); }
+ProgressLine::~ProgressLine() {
+    clear();
+}
 
 core::Progress ProgressLine::callback() {
     return [this](std::string_view step, double fraction) {

@@ -65,12 +65,14 @@ int show(const core::Backends& backends, const Options& o) {
 void add_show_command(CLI::App& app, const core::Backends& backends, Run& run) {
     auto o = std::make_shared<Options>();
     CLI::App* command = app.add_subcommand("show", "Show vmcs12 beside vmcs02, and the PDPTR verdict");
-    command->add_option("TARGET", o->target, "What to attach to: lab:NAME, kvm:PID, kvm, unix:PATH, tcp:HOST:PORT")->required();
+    command->add_option("TARGET", o->target, "What to attach to: lab:NAME, kvm:PID, kvm, unix:PATH, tcp:HOST:PORT")
+        ->required();
     command->add_option("--fields", o->fields, "Only fields whose names match this regular expression, in either case");
     command->add_flag("--changed", o->changed, "What the transition changed, instead of every field");
     command->add_flag("--json", o->json, "One JSON object (see transition.schema.json)");
     command->add_option("--vcpu", o->vcpu, "The newest transition of this vCPU");
-    command->add_option("--timeout", o->timeout, "Seconds to wait for a first transition, 0 without end")->capture_default_str();
+    command->add_option("--timeout", o->timeout, "Seconds to wait for a first transition, 0 without end")
+        ->capture_default_str();
     command->footer(std::string(kExamples));
     command->callback([o, &backends, &run] { run = [o, &backends] { return show(backends, *o); }; });
 }

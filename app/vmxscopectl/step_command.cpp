@@ -68,7 +68,9 @@ char next_key() {
     return 0;
 }
 
-core::Style style() { return stdout_is_terminal() ? core::Style::Colour : core::Style::Plain; }
+core::Style style() {
+    return stdout_is_terminal() ? core::Style::Colour : core::Style::Plain;
+}
 
 bool print(const nested::Transition& t, bool json) {
     return say(json ? core::to_line(core::to_json(t)) + "\n" : core::transition_text(t, style()));
@@ -106,12 +108,18 @@ std::optional<std::optional<core::StepKind>> step_of(char key) {
     switch (key) {
         case '\n':
         case '\r':
-        case 't': return core::StepKind::Transition;
-        case 'n': return core::StepKind::Nested;
-        case 'e': return core::StepKind::Entry;
-        case 'x': return core::StepKind::Exit;
-        case 'c': return std::optional<core::StepKind>{};
-        default: return std::nullopt;
+        case 't':
+            return core::StepKind::Transition;
+        case 'n':
+            return core::StepKind::Nested;
+        case 'e':
+            return core::StepKind::Entry;
+        case 'x':
+            return core::StepKind::Exit;
+        case 'c':
+            return std::optional<core::StepKind>{};
+        default:
+            return std::nullopt;
     }
 }
 
@@ -156,15 +164,18 @@ int step(const core::Backends& backends, const Options& o) {
 void add_step_command(CLI::App& app, const core::Backends& backends, Run& run) {
     auto o = std::make_shared<Options>();
     CLI::App* command = app.add_subcommand("step", "Step a nested guest from VM transition to VM transition");
-    command->add_option("TARGET", o->target, "What to attach to: lab:NAME, kvm:PID, kvm, unix:PATH, tcp:HOST:PORT")->required();
-    command->add_option("-n", o->count,
-                        "This many steps, 0 without end (default: key by key on a terminal, else one)");
-    command->add_option("--kind", o->kind, "How far a step goes: to the next transition, nested entry or exit, entry, exit")
+    command->add_option("TARGET", o->target, "What to attach to: lab:NAME, kvm:PID, kvm, unix:PATH, tcp:HOST:PORT")
+        ->required();
+    command->add_option("-n", o->count, "This many steps, 0 without end (default: key by key on a terminal, else one)");
+    command
+        ->add_option("--kind", o->kind,
+                     "How far a step goes: to the next transition, nested entry or exit, entry, exit")
         ->check(CLI::IsMember({"transition", "nested", "entry", "exit"}))
         ->capture_default_str();
     command->add_flag("--json", o->json, "One JSON object a line (see transition.schema.json)");
     command->add_option("--vcpu", o->vcpu, "Step this vCPU; the others run on between its stops");
-    command->add_option("--timeout", o->timeout, "With -n: seconds to wait for one step, 0 without end")->capture_default_str();
+    command->add_option("--timeout", o->timeout, "With -n: seconds to wait for one step, 0 without end")
+        ->capture_default_str();
     command->footer(std::string(kExamples));
     command->callback([o, &backends, &run] { run = [o, &backends] { return step(backends, *o); }; });
 }

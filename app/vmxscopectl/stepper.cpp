@@ -23,7 +23,9 @@ bool key_pressed() {
     return ::poll(&in, 1, 0) == 1 && ::read(STDIN_FILENO, &key, 1) == 1;
 }
 
-core::Error given_up() { return {"Interrupted.", ""}; }
+core::Error given_up() {
+    return {"Interrupted.", ""};
+}
 
 }  // namespace
 
@@ -67,8 +69,9 @@ core::Result<Stopped> Stepper::wait(std::string_view for_what) {
             asked = true;
         }
         if (limit_.count() > 0 && waited > limit_)
-            return core::fail(fmt::format("{} s passed and {} did not come ({}).", limit_.count(), for_what, whereabouts()),
-                              "Is L1 running a guest of its own? Wait longer with --timeout, without end with --timeout 0.");
+            return core::fail(
+                fmt::format("{} s passed and {} did not come ({}).", limit_.count(), for_what, whereabouts()),
+                "Is L1 running a guest of its own? Wait longer with --timeout, without end with --timeout 0.");
         if (waited > kPatience) {
             const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(waited).count();
             progress.callback()(fmt::format("waiting for {}: {} s ({})", for_what, seconds, whereabouts()), -1);
@@ -82,9 +85,11 @@ core::Result<Stopped> Stepper::run(std::optional<core::StepKind> kind) {
     if (vcpu_) actions.push_back({vcpu_, kind});
     actions.push_back({std::nullopt, vcpu_ ? std::nullopt : kind});
     if (const auto ok = target_->resume(actions); !ok) return tl::unexpected(ok.error());
-    auto stopped = wait(!kind ? "a key" : *kind == core::StepKind::Transition ? "the next transition"
-                                      : fmt::format("the next nested {}", *kind == core::StepKind::Nested ? "entry or exit"
-                                                                                                           : name_of(*kind)));
+    auto stopped = wait(
+        !kind ? "a key"
+        : *kind == core::StepKind::Transition
+            ? "the next transition"
+            : fmt::format("the next nested {}", *kind == core::StepKind::Nested ? "entry or exit" : name_of(*kind)));
     if (stopped && stopped->stop.why == core::Stop::Why::GuestGone)
         return core::fail(fmt::format("The guest has ended. {}", stopped->stop.text), "Start it again to go on.");
     return stopped;

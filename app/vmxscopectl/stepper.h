@@ -31,7 +31,8 @@ class Stepper {
     core::Target& target() { return *target_; }
     const core::Stop& last_stop() const { return last_; }
 
-    /// Runs to the next `kind`, or on (empty) until a key. Fails when the guest ended, the limit passed or a signal came.
+    /// Runs to the next `kind`, or on (empty) until a key. Fails when the guest ended, the limit passed or a signal
+    /// came.
     core::Result<Stopped> run(std::optional<core::StepKind> kind);
     /// The newest transition that the chosen vCPU (or any) came to; steps to the next nested one when there is none.
     core::Result<nested::Transition> newest();

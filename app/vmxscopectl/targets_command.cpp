@@ -18,7 +18,9 @@ constexpr std::string_view kExamples =
 std::string as_json(const std::vector<core::TargetName>& targets) {
     std::string text;
     for (const core::TargetName& t : targets)
-        text += core::to_line({{"uri", t.uri}, {"summary", t.summary}, {"available", t.available}, {"why_not", t.why_not}}) + "\n";
+        text += core::to_line(
+                    {{"uri", t.uri}, {"summary", t.summary}, {"available", t.available}, {"why_not", t.why_not}}) +
+                "\n";
     return text;
 }
 

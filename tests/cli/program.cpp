@@ -93,7 +93,9 @@ void OnTerminal::type(const std::string& keys) {
     EXPECT_EQ(::write(terminal_, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
 }
 
-void OnTerminal::signal(int number) { ::kill(pid_, number); }
+void OnTerminal::signal(int number) {
+    ::kill(pid_, number);
+}
 
 bool OnTerminal::read_more() {
     pollfd in{terminal_, POLLIN, 0};

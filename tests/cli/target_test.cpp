@@ -42,7 +42,9 @@ class Refusing : public Backend {
     std::string scheme_;
 };
 
-std::string refusal(const Backends& all, std::string_view uri) { return all.attach(uri, {}).error().text(); }
+std::string refusal(const Backends& all, std::string_view uri) {
+    return all.attach(uri, {}).error().text();
+}
 
 TEST(Backends, TheSchemeChoosesAndTheRestIsHandedOn) {
     Backends all;

@@ -15,7 +15,8 @@ nested::Transition entry() {
     t.seq = t.vmcs02_as_of = 3;
     t.kind = Kind::NestedEntry;
     t.status = 0;
-    t.context.enable_ept = t.context.nested_ept = t.context.pae = t.context.dirty_vmcs12 = t.context.from_vmentry = true;
+    t.context.enable_ept = t.context.nested_ept = t.context.pae = t.context.dirty_vmcs12 = t.context.from_vmentry =
+        true;
     t.context.evmcs = false;
     t.vmcs12_after[Field::GUEST_PDPTR0] = Value::of(0x103001);
     t.vmcs02_before[Field::GUEST_CR3] = Value::of(1);

@@ -3,15 +3,15 @@
 #include <gtest/gtest.h>
 
 #include "random_transition.h"
+#include "vmx/pdpte.h"
 
 namespace vmxscope::core {
 namespace {
 
 using nested::Kind;
 using vmx::Field;
+using vmx::kPdptrFields;
 using vmx::Value;
-
-constexpr Field kPdptrs[] = {Field::GUEST_PDPTR0, Field::GUEST_PDPTR1, Field::GUEST_PDPTR2, Field::GUEST_PDPTR3};
 
 nested::Transition kept_entry(bool last_exit_pae) {
     nested::Transition t;
@@ -20,11 +20,13 @@ nested::Transition kept_entry(bool last_exit_pae) {
     t.context.enable_ept = t.context.nested_ept = t.context.pae = t.context.from_vmentry = true;
     t.context.dirty_vmcs12 = t.context.evmcs = false;
     t.context.last_hw_exit_pae = last_exit_pae;
-    for (const Field f : kPdptrs) t.vmcs12_after[f] = t.vmcs02_after[f] = Value::of(0x103001);
+    for (const Field f : kPdptrFields) t.vmcs12_after[f] = t.vmcs02_after[f] = Value::of(0x103001);
     return t;
 }
 
-bool has(const std::string& text, std::string_view what) { return text.find(what) != std::string::npos; }
+bool has(const std::string& text, std::string_view what) {
+    return text.find(what) != std::string::npos;
+}
 
 TEST(TransitionText, TheHeadlineSaysWhatHappened) {
     EXPECT_EQ(headline(kept_entry(true)), "#12 vCPU 0  nested-entry  L1->L2  PDPTRs skipped");

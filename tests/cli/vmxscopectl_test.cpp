@@ -27,7 +27,8 @@ class Vmxscopectl : public ::testing::Test {
 
     /// Until the server has let the guest go, as it must when the client leaves.
     bool let_go() const {
-        for (int i = 0; i < 1000 && script->attached != 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        for (int i = 0; i < 1000 && script->attached != 0; ++i)
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
         return script->attached == 0 && script->detached > 0;
     }
 
@@ -35,7 +36,9 @@ class Vmxscopectl : public ::testing::Test {
     RunningServer server{script};
 };
 
-bool has(const std::string& text, std::string_view what) { return text.find(what) != std::string::npos; }
+bool has(const std::string& text, std::string_view what) {
+    return text.find(what) != std::string::npos;
+}
 
 std::vector<Json> lines_of(const std::string& out) {
     std::vector<Json> all;
@@ -220,7 +223,8 @@ TEST(VmxscopectlAlone, TargetsAreListedForPeopleAndForScripts) {
     EXPECT_FALSE(people.out.empty());
     const Outcome scripts = run_vmxscopectl({"targets", "--json"});
     EXPECT_EQ(scripts.status, 0);
-    for (const Json& line : lines_of(scripts.out)) EXPECT_TRUE(line["uri"].is_string() && line["available"].is_boolean());
+    for (const Json& line : lines_of(scripts.out))
+        EXPECT_TRUE(line["uri"].is_string() && line["available"].is_boolean());
 }
 
 }  // namespace

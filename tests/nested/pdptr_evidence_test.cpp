@@ -4,28 +4,32 @@
 #include "nested/pdptr.h"
 #include "nested/pdptr_evidence.h"
 #include "vmx/bits.h"
+#include "vmx/pdpte.h"
 
 namespace vmxscope::nested {
 namespace {
 
 using vmx::Field;
+using vmx::kPdptrFields;
 using vmx::Value;
 
-constexpr Field kPdptrs[] = {Field::GUEST_PDPTR0, Field::GUEST_PDPTR1, Field::GUEST_PDPTR2, Field::GUEST_PDPTR3};
 constexpr std::string_view kEarly = "prepare_vmcs02_rare.constprop.0+0x4a0";
 constexpr std::string_view kLate = "nested_vmx_enter_non_root_mode+0xef0";
 constexpr std::string_view kFlush = "vmx_ept_load_pdptrs+0x4d";
 
 void set_pdptrs(vmx::VmcsImage& image, std::uint64_t first) {
-    for (std::size_t i = 0; i < 4; ++i) image[kPdptrs[i]] = Value::of(first + 0x1000 * i);
+    for (std::size_t i = 0; i < 4; ++i) image[kPdptrFields[i]] = Value::of(first + 0x1000 * i);
 }
 
 /// The four accesses of one place in KVM's text.
 void add(Transition& t, Evidence::Op op, std::string_view at, std::uint64_t first) {
     for (std::size_t i = 0; i < 4; ++i)
-        t.evidence.push_back({op, static_cast<std::uint16_t>(kPdptrs[i]), Value::of(first + 0x1000 * i), std::string(at)});
+        t.evidence.push_back(
+            {op, static_cast<std::uint16_t>(kPdptrFields[i]), Value::of(first + 0x1000 * i), std::string(at)});
 }
-void add_writes(Transition& t, std::string_view at, std::uint64_t first) { add(t, Evidence::Op::Vmwrite, at, first); }
+void add_writes(Transition& t, std::string_view at, std::uint64_t first) {
+    add(t, Evidence::Op::Vmwrite, at, first);
+}
 
 /// vmcs02 as read at this entry: EPT on, L2 in PAE paging.
 Transition pae_entry(std::uint64_t first = 0x103001) {
@@ -42,7 +46,9 @@ Transition pae_entry(std::uint64_t first = 0x103001) {
     return t;
 }
 
-Did seen(const Transition& t) { return pdptr_verdict(t)->by_evidence; }
+Did seen(const Transition& t) {
+    return pdptr_verdict(t)->by_evidence;
+}
 
 TEST(PdptrEvidence, EarlyAndLateWritesThatTheProcessorUsesAreACopy) {
     Transition t = pae_entry();
@@ -141,7 +147,8 @@ TEST(PdptrEvidence, ValuesThatWereNotWrittenShowThatSomethingWentUnseen) {
 
 TEST(PdptrEvidence, OtherFieldsAndReadsAreNoWrites) {
     Transition t = pae_entry();
-    t.evidence.push_back({Evidence::Op::Vmwrite, static_cast<std::uint16_t>(Field::GUEST_CR3), Value::of(1), std::string(kLate)});
+    t.evidence.push_back(
+        {Evidence::Op::Vmwrite, static_cast<std::uint16_t>(Field::GUEST_CR3), Value::of(1), std::string(kLate)});
     add(t, Evidence::Op::Vmread, "ept_save_pdptrs+0x20", 0x103001);
     EXPECT_EQ(seen(t), Did::Skipped);
 }
@@ -184,7 +191,9 @@ TEST(PdptrEvidence, ReadsElsewhereAreNoCopy) {
     EXPECT_EQ(seen(t), Did::Skipped);
 }
 
-TEST(PdptrEvidence, AnExitThatChangesVmcs12UnseenIsUnknown) { EXPECT_EQ(seen(pae_exit()), Did::Unknown); }
+TEST(PdptrEvidence, AnExitThatChangesVmcs12UnseenIsUnknown) {
+    EXPECT_EQ(seen(pae_exit()), Did::Unknown);
+}
 
 TEST(PdptrEvidence, Vmcs12MustHoldWhatWasRead) {
     Transition t = pae_exit();

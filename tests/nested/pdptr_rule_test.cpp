@@ -1,5 +1,5 @@
-// The verdict by rule, over every combination of its inputs, each true, false or unknown, against the reference classifier
-// (KVM 6.1's nested.c, transcribed here a second time and independently).
+// The verdict by rule, over every combination of its inputs, each true, false or unknown, against the reference
+// classifier (KVM 6.1's nested.c, transcribed here a second time and independently).
 #include <gtest/gtest.h>
 
 #include <optional>
@@ -113,9 +113,9 @@ auto common(const std::vector<Expected>& rows, Member member, decltype(rows[0].*
 
 std::string text_of(const Inputs& in) {
     std::string s;
-    const std::pair<char, Tri> all[] = {{'E', in.E}, {'N', in.N}, {'P', in.P}, {'D', in.D},
-                                        {'V', in.V}, {'C', in.C}, {'F', in.F}, {'U', in.U},
-                                        {'L', in.last_hw_exit_pae}};
+    const std::pair<char, Tri> all[] = {{'E', in.E}, {'N', in.N}, {'P', in.P},
+                                        {'D', in.D}, {'V', in.V}, {'C', in.C},
+                                        {'F', in.F}, {'U', in.U}, {'L', in.last_hw_exit_pae}};
     for (const auto& [letter, value] : all) s += std::string(1, letter) + (!value ? "? " : *value ? "1 " : "0 ");
     return s;
 }
@@ -129,7 +129,8 @@ void expect_verdict(const Inputs& in, Kind kind) {
     ASSERT_FALSE(verdict->reason.empty());
     ASSERT_EQ(verdict->reason.back(), '.') << verdict->reason;
     std::vector<Expected> rows;
-    for (const Complete& c : completions(in)) rows.push_back(kind == Kind::NestedEntry ? reference_entry(c) : reference_exit(c));
+    for (const Complete& c : completions(in))
+        rows.push_back(kind == Kind::NestedEntry ? reference_entry(c) : reference_exit(c));
     if (rows.empty()) {
         ASSERT_EQ(verdict->row, "IMPOSSIBLE");
         ASSERT_EQ(verdict->by_rule, Did::Unknown);
@@ -211,14 +212,16 @@ TEST(PdptrRule, OnlyNestedEntriesAndExitsHaveAVerdict) {
 }
 
 TEST(PdptrRule, AnUnknownFactThatMattersIsNamed) {
-    const auto v = pdptr_verdict(transition_of(Kind::NestedEntry, {true, true, true, {}, false, {}, true, false, true}));
+    const auto v =
+        pdptr_verdict(transition_of(Kind::NestedEntry, {true, true, true, {}, false, {}, true, false, true}));
     EXPECT_EQ(v->by_rule, Did::Unknown);
     EXPECT_NE(v->reason.find("dirty_vmcs12"), std::string::npos) << v->reason;
     EXPECT_EQ(v->reason.find("hv_clean_fields"), std::string::npos) << v->reason;
 }
 
 TEST(PdptrRule, KeptWithoutHavingSeenTheLastExitIsSkippedButNotKnownToBeDefined) {
-    const auto v = pdptr_verdict(transition_of(Kind::NestedEntry, {true, true, true, false, false, {}, true, false, {}}));
+    const auto v =
+        pdptr_verdict(transition_of(Kind::NestedEntry, {true, true, true, false, false, {}, true, false, {}}));
     EXPECT_EQ(v->by_rule, Did::Skipped);
     EXPECT_EQ(v->vmcs02, Is::Unknown);
     EXPECT_EQ(v->used, true);
@@ -228,14 +231,18 @@ TEST(PdptrRule, KeptWithoutHavingSeenTheLastExitIsSkippedButNotKnownToBeDefined)
 
 TEST(PdptrRule, TheSkippedSentenceNamesTheConditionThatMadeItSo) {
     const auto reason = [](Kind kind, const Inputs& in) { return pdptr_verdict(transition_of(kind, in))->reason; };
-    EXPECT_NE(reason(Kind::NestedEntry, {true, true, true, false, false, {}, true, false, true}).find("vmcs12 was not dirty"),
-              std::string::npos);
-    EXPECT_NE(reason(Kind::NestedEntry, {true, true, true, true, true, true, true, false, true}).find("GUEST_GRP1 clean"),
-              std::string::npos);
+    EXPECT_NE(
+        reason(Kind::NestedEntry, {true, true, true, false, false, {}, true, false, true}).find("vmcs12 was not dirty"),
+        std::string::npos);
+    EXPECT_NE(
+        reason(Kind::NestedEntry, {true, true, true, true, true, true, true, false, true}).find("GUEST_GRP1 clean"),
+        std::string::npos);
     EXPECT_NE(reason(Kind::NestedEntry, {false, false, true, true, false, {}, true, false, {}}).find("enable_ept=0"),
               std::string::npos);
-    EXPECT_NE(reason(Kind::NestedExit, {true, false, true, {}, {}, {}, {}, {}, {}}).find("Nested EPT is off"), std::string::npos);
-    EXPECT_NE(reason(Kind::NestedExit, {true, true, false, {}, {}, {}, {}, {}, {}}).find("not in PAE paging"), std::string::npos);
+    EXPECT_NE(reason(Kind::NestedExit, {true, false, true, {}, {}, {}, {}, {}, {}}).find("Nested EPT is off"),
+              std::string::npos);
+    EXPECT_NE(reason(Kind::NestedExit, {true, true, false, {}, {}, {}, {}, {}, {}}).find("not in PAE paging"),
+              std::string::npos);
 }
 
 const Condition* find(const Verdict& v, std::string_view name) {
@@ -245,7 +252,8 @@ const Condition* find(const Verdict& v, std::string_view name) {
 }
 
 TEST(PdptrRule, ConditionsComeInKvmsOrderWithTheirValues) {
-    const auto v = pdptr_verdict(transition_of(Kind::NestedEntry, {true, true, false, false, false, {}, true, false, {}}));
+    const auto v =
+        pdptr_verdict(transition_of(Kind::NestedEntry, {true, true, false, false, false, {}, true, false, {}}));
     ASSERT_GE(v->conditions.size(), 5u);
     EXPECT_EQ(v->conditions[0].name, "dirty_vmcs12 || evmptr_is_valid(hv_evmcs_vmptr)");
     EXPECT_EQ(v->conditions[0].value, "false || false");
@@ -260,7 +268,8 @@ TEST(PdptrRule, ConditionsComeInKvmsOrderWithTheirValues) {
 }
 
 TEST(PdptrRule, TheEvmcsConditionShowsTheCleanFields) {
-    const auto v = pdptr_verdict(transition_of(Kind::NestedEntry, {true, true, true, false, true, true, true, false, true}));
+    const auto v =
+        pdptr_verdict(transition_of(Kind::NestedEntry, {true, true, true, false, true, true, true, false, true}));
     const Condition* clean = find(*v, "!(hv_clean_fields & GUEST_GRP1)");
     ASSERT_TRUE(clean);
     EXPECT_EQ(clean->value, "0x800");

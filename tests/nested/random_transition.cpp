@@ -5,17 +5,25 @@ namespace {
 
 using Random = std::mt19937_64;
 
-bool coin(Random& r) { return r() & 1; }
+bool coin(Random& r) {
+    return r() & 1;
+}
 
 /// Small and huge numbers alike.
-std::uint64_t number(Random& r) { return r() >> (r() % 64); }
+std::uint64_t number(Random& r) {
+    return r() >> (r() % 64);
+}
 
 vmx::Value value(Random& r) {
     switch (r() % 6) {
-        case 0: return {};
-        case 1: return vmx::Value::unsupported();
-        case 2: return vmx::Value::faulted();
-        default: return vmx::Value::of(number(r));
+        case 0:
+            return {};
+        case 1:
+            return vmx::Value::unsupported();
+        case 2:
+            return vmx::Value::faulted();
+        default:
+            return vmx::Value::of(number(r));
     }
 }
 

@@ -13,7 +13,8 @@ TEST(ExitReason, NamesAreKvms) {
 }
 
 TEST(ExitReason, NumbersThatTheSdmReservesHaveNoName) {
-    for (const std::uint32_t reserved : {35u, 38u, 42u, 71u, 1000u}) EXPECT_EQ(exit_reason_name(reserved), "?") << reserved;
+    for (const std::uint32_t reserved : {35u, 38u, 42u, 71u, 1000u})
+        EXPECT_EQ(exit_reason_name(reserved), "?") << reserved;
 }
 
 TEST(ExitReason, FlagsInTheHighBitsDoNotChangeTheName) {
