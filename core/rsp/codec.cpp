@@ -12,7 +12,9 @@ constexpr char kEscapeBit = 0x20;
 constexpr char kRunLength = '*';
 constexpr char kRunBias = 29;  // a run-length character is the number of repeats + 29, and printable
 
-constexpr bool needs_escape(char c) { return c == '#' || c == '$' || c == kEscape || c == kRunLength; }
+constexpr bool needs_escape(char c) {
+    return c == '#' || c == '$' || c == kEscape || c == kRunLength;
+}
 
 std::optional<unsigned> digit(char c) {
     if (c >= '0' && c <= '9') return c - '0';
@@ -79,7 +81,8 @@ std::optional<Event> Decoder::next() {
 
 void Decoder::take(char c) {
     switch (at_) {
-        case At::Outside: return outside(c);
+        case At::Outside:
+            return outside(c);
         case At::Payload:
             // A '$' is always escaped in a payload, so here the end of the packet before it went missing.
             if (c == '$') {
@@ -99,7 +102,8 @@ void Decoder::take(char c) {
             first_digit_ = c;
             at_ = At::Checksum2;
             return;
-        case At::Checksum2: return end_packet(c);
+        case At::Checksum2:
+            return end_packet(c);
     }
 }
 
@@ -110,11 +114,16 @@ void Decoder::outside(char c) {
     };
     switch (c) {
         case '$':
-        case '%': return begin(c);
-        case '+': return simple(Event::What::Ack);
-        case '-': return simple(Event::What::Nack);
-        case kInterrupt: return simple(Event::What::Interrupt);
-        default: ++noise_;
+        case '%':
+            return begin(c);
+        case '+':
+            return simple(Event::What::Ack);
+        case '-':
+            return simple(Event::What::Nack);
+        case kInterrupt:
+            return simple(Event::What::Interrupt);
+        default:
+            ++noise_;
     }
 }
 
@@ -138,7 +147,8 @@ void Decoder::end_packet(char second_digit) {
     const auto high = digit(first_digit_), low = digit(second_digit);
     if (!high || !low) return garbled("a packet ended without a checksum");
     const unsigned said = *high << 4 | *low;
-    if (said != sum_) return garbled(fmt::format("a packet's checksum is {:02x}, and its bytes add up to {:02x}", said, sum_));
+    if (said != sum_)
+        return garbled(fmt::format("a packet's checksum is {:02x}, and its bytes add up to {:02x}", said, sum_));
     auto payload = decode_payload(raw_);
     if (!payload) return garbled("a packet's escapes or run lengths make no sense");
     events_.push_back({notification_ ? Event::What::Notification : Event::What::Packet, std::move(*payload)});

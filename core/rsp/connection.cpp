@@ -44,7 +44,9 @@ void Connection::send(std::string_view payload) {
     queue(last_sent_);
 }
 
-void Connection::send_interrupt() { queue("\x03"); }
+void Connection::send_interrupt() {
+    queue("\x03");
+}
 
 void Connection::queue(std::string_view bytes) {
     if (!lost_.empty()) return;
@@ -100,7 +102,9 @@ bool Connection::flush(milliseconds limit) {
     return lost_.empty();
 }
 
-void Connection::end_output() { ::shutdown(fd_.get(), SHUT_WR); }
+void Connection::end_output() {
+    ::shutdown(fd_.get(), SHUT_WR);
+}
 
 void Connection::retransmit() {
     if (!acks_) return;
@@ -115,9 +119,13 @@ std::optional<Event> Connection::next() {
     while (auto event = decoder_.next()) {
         switch (event->what) {
             case Event::What::Ack:
-            case Event::What::Notification: break;  // nothing here asked for notifications
-            case Event::What::Nack: retransmit(); break;
-            case Event::What::Interrupt: return event;
+            case Event::What::Notification:
+                break;  // nothing here asked for notifications
+            case Event::What::Nack:
+                retransmit();
+                break;
+            case Event::What::Interrupt:
+                return event;
             case Event::What::Packet:
                 retries_ = 0;
                 if (acks_) queue("+");

@@ -47,9 +47,9 @@ class Connection {
     Fd fd_;
     Decoder decoder_;
     bool acks_ = true;
-    unsigned retries_ = 0;   // retransmissions since the last good packet, in either direction
-    std::string last_sent_;  // framed
-    std::string out_;        // not yet taken by the socket
+    unsigned retries_ = 0;                            // retransmissions since the last good packet, in either direction
+    std::string last_sent_;                           // framed
+    std::string out_;                                 // not yet taken by the socket
     std::chrono::steady_clock::time_point progress_;  // when the socket last took something, or out_ was empty
     std::string lost_;
 };

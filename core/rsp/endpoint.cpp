@@ -20,12 +20,15 @@ namespace vmxscope::core::rsp {
 
 namespace {
 
-constexpr std::string_view kForms = "Write tcp:HOST:PORT (tcp:127.0.0.1:4000) or unix:PATH (unix:/run/vmxscope/agent.sock).";
-constexpr int kConnectSliceMs = 100;    // how often `progress` is asked
+constexpr std::string_view kForms =
+    "Write tcp:HOST:PORT (tcp:127.0.0.1:4000) or unix:PATH (unix:/run/vmxscope/agent.sock).";
+constexpr int kConnectSliceMs = 100;  // how often `progress` is asked
 constexpr int kBacklog = 32;
 constexpr int kConnectLimitMs = 15000;  // a host that drops packets answers nothing for minutes
 
-std::string why() { return std::strerror(errno); }
+std::string why() {
+    return std::strerror(errno);
+}
 
 Result<Fd> new_socket(int family) {
     Fd fd(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -37,7 +40,8 @@ Result<sockaddr_un> unix_address(const std::string& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (path.size() >= sizeof address.sun_path)
-        return fail(fmt::format("The socket path {} is longer than the {} bytes Linux allows.", path, sizeof address.sun_path - 1),
+        return fail(fmt::format("The socket path {} is longer than the {} bytes Linux allows.", path,
+                                sizeof address.sun_path - 1),
                     "Use a shorter path.");
     std::memcpy(address.sun_path, path.data(), path.size());
     return address;
@@ -52,7 +56,8 @@ Result<AddressList> resolve(const Endpoint& endpoint, int flags) {
     addrinfo* found = nullptr;
     const int error = ::getaddrinfo(endpoint.host.c_str(), std::to_string(endpoint.port).c_str(), &hints, &found);
     if (error != 0)
-        return fail(fmt::format("The host '{}' is not known: {}.", endpoint.host, ::gai_strerror(error)), "Check its spelling.");
+        return fail(fmt::format("The host '{}' is not known: {}.", endpoint.host, ::gai_strerror(error)),
+                    "Check its spelling.");
     return AddressList(found, &::freeaddrinfo);
 }
 
@@ -85,7 +90,8 @@ int finish_connect(int fd, const Endpoint& endpoint, const Progress& progress) {
     return ETIMEDOUT;
 }
 
-Result<void> connect_address(int fd, const sockaddr* address, socklen_t size, const Endpoint& endpoint, const Progress& progress) {
+Result<void> connect_address(int fd, const sockaddr* address, socklen_t size, const Endpoint& endpoint,
+                             const Progress& progress) {
     int error = ::connect(fd, address, size) == 0 ? 0 : errno;
     if (error == EINPROGRESS) error = finish_connect(fd, endpoint, progress);
     // A unix socket says so when too many already wait for its server, which may take a while over one of them.
@@ -95,17 +101,22 @@ Result<void> connect_address(int fd, const sockaddr* address, socklen_t size, co
         if (error == EAGAIN) error = ::connect(fd, address, size) == 0 ? 0 : errno;
     }
     switch (error) {
-        case 0: return {};
-        case ECANCELED: return fail(fmt::format("Connecting to {} was given up.", endpoint.text()));
+        case 0:
+            return {};
+        case ECANCELED:
+            return fail(fmt::format("Connecting to {} was given up.", endpoint.text()));
         case ENOENT:
         case ECONNREFUSED:
-            return fail(fmt::format("Nobody listens on {}.", endpoint.text()), "Start vmxscope-agent there, or check the address.");
+            return fail(fmt::format("Nobody listens on {}.", endpoint.text()),
+                        "Start vmxscope-agent there, or check the address.");
         case EACCES:
             return fail(fmt::format("You are not allowed to connect to {}.", endpoint.text()),
                         "Run as root, or as a member of the socket's group.");
         case EAGAIN:
-            return fail(fmt::format("The agent on {} is busy.", endpoint.text()), "Wait for its other clients to leave.");
-        default: return fail(fmt::format("No connection to {}: {}.", endpoint.text(), std::strerror(error)));
+            return fail(fmt::format("The agent on {} is busy.", endpoint.text()),
+                        "Wait for its other clients to leave.");
+        default:
+            return fail(fmt::format("No connection to {}: {}.", endpoint.text(), std::strerror(error)));
     }
 }
 
@@ -113,9 +124,11 @@ Result<void> give_to_group(const std::string& path, const std::string& group) {
     if (group.empty()) return {};
     const struct group* found = ::getgrnam(group.c_str());
     if (found == nullptr)
-        return fail(fmt::format("There is no group '{}'.", group), fmt::format("Make it with: groupadd --system {}", group));
+        return fail(fmt::format("There is no group '{}'.", group),
+                    fmt::format("Make it with: groupadd --system {}", group));
     if (::chown(path.c_str(), static_cast<uid_t>(-1), found->gr_gid) != 0)
-        return fail(fmt::format("{} cannot be given to the group '{}': {}.", path, group, why()), "Run as root or as a member of the group.");
+        return fail(fmt::format("{} cannot be given to the group '{}': {}.", path, group, why()),
+                    "Run as root or as a member of the group.");
     return {};
 }
 
@@ -127,22 +140,28 @@ Result<void> clear_stale(const Endpoint& endpoint, const sockaddr_un& address) {
         return fail(fmt::format("{} exists and is not a socket.", endpoint.path), "Remove it, or choose another path.");
     auto probe = new_socket(AF_UNIX);
     if (!probe) return tl::unexpected(probe.error());
-    if (::connect(probe->get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 && errno == ECONNREFUSED) {
+    if (::connect(probe->get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
+        errno == ECONNREFUSED) {
         if (::unlink(endpoint.path.c_str()) == 0 || errno == ENOENT) return {};
-        return fail(fmt::format("The left-over socket {} cannot be removed: {}.", endpoint.path, why()), "Remove it, or choose another path.");
+        return fail(fmt::format("The left-over socket {} cannot be removed: {}.", endpoint.path, why()),
+                    "Remove it, or choose another path.");
     }
-    return fail(fmt::format("Another program already listens on {}.", endpoint.path), "Stop it, or choose another path.");
+    return fail(fmt::format("Another program already listens on {}.", endpoint.path),
+                "Stop it, or choose another path.");
 }
 
 }  // namespace
 
 std::string Endpoint::text() const {
     if (kind == Kind::Unix) return "unix:" + path;
-    return host.find(':') == std::string::npos ? fmt::format("tcp:{}:{}", host, port) : fmt::format("tcp:[{}]:{}", host, port);
+    return host.find(':') == std::string::npos ? fmt::format("tcp:{}:{}", host, port)
+                                               : fmt::format("tcp:[{}]:{}", host, port);
 }
 
 Result<Endpoint> parse_endpoint(std::string_view text) {
-    const auto wrong = [&] { return fail(fmt::format("'{}' is not an address to connect to.", text), std::string(kForms)); };
+    const auto wrong = [&] {
+        return fail(fmt::format("'{}' is not an address to connect to.", text), std::string(kForms));
+    };
     Endpoint endpoint;
     if (text.starts_with("unix:")) {
         endpoint.kind = Endpoint::Kind::Unix;
@@ -162,7 +181,8 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
         return wrong();
     }
     const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), endpoint.port);
-    if (host.empty() || host.find('\0') != std::string_view::npos || error != std::errc{} || end != port.data() + port.size())
+    if (host.empty() || host.find('\0') != std::string_view::npos || error != std::errc{} ||
+        end != port.data() + port.size())
         return wrong();
     endpoint.host = host;
     return endpoint;
@@ -174,7 +194,8 @@ Result<Fd> connect_to(const Endpoint& endpoint, const Progress& progress) {
         if (!address) return tl::unexpected(address.error());
         auto fd = new_socket(AF_UNIX);
         if (!fd) return fd;
-        auto done = connect_address(fd->get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address, endpoint, progress);
+        auto done = connect_address(fd->get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address, endpoint,
+                                    progress);
         if (!done) return tl::unexpected(done.error());
         return fd;
     }
@@ -200,12 +221,14 @@ Result<Fd> listen_unix(const Endpoint& endpoint, const ListenOptions& options) {
     auto fd = new_socket(AF_UNIX);
     if (!fd) return fd;
     if (::bind(fd->get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0)
-        return fail(fmt::format("No socket can be made at {}: {}.", endpoint.path, why()), "Check that its folder exists and that you may write to it.");
+        return fail(fmt::format("No socket can be made at {}: {}.", endpoint.path, why()),
+                    "Check that its folder exists and that you may write to it.");
     // Nobody can connect before listen(), so nobody gets in while the file still has the wrong owner or mode.
     auto given = give_to_group(endpoint.path, options.group);
     if (given && ::chmod(endpoint.path.c_str(), 0660) != 0)
         given = fail(fmt::format("{} cannot be closed to others: {}.", endpoint.path, why()));
-    if (given && ::listen(fd->get(), kBacklog) != 0) given = fail(fmt::format("Nobody can listen on {}: {}.", endpoint.path, why()));
+    if (given && ::listen(fd->get(), kBacklog) != 0)
+        given = fail(fmt::format("Nobody can listen on {}: {}.", endpoint.path, why()));
     if (!given) {
         ::unlink(endpoint.path.c_str());
         return tl::unexpected(given.error());
@@ -218,14 +241,16 @@ Result<Fd> listen_tcp(Endpoint& endpoint, const ListenOptions& options) {
     if (!addresses) return tl::unexpected(addresses.error());
     const addrinfo* a = addresses->get();
     if (!options.trust_network && !is_loopback(a->ai_addr))
-        return fail(fmt::format("{} can be reached from other machines, and whoever connects controls the guest.", endpoint.text()),
+        return fail(fmt::format("{} can be reached from other machines, and whoever connects controls the guest.",
+                                endpoint.text()),
                     "Listen on 127.0.0.1 and tunnel through ssh, or say that the network is to be trusted.");
     auto fd = new_socket(a->ai_family);
     if (!fd) return fd;
     const int on = 1;
     ::setsockopt(fd->get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (::bind(fd->get(), a->ai_addr, a->ai_addrlen) != 0 || ::listen(fd->get(), kBacklog) != 0)
-        return fail(fmt::format("Nobody can listen on {}: {}.", endpoint.text(), why()), "Choose another port, or stop the program that has it.");
+        return fail(fmt::format("Nobody can listen on {}: {}.", endpoint.text(), why()),
+                    "Choose another port, or stop the program that has it.");
     sockaddr_storage bound{};
     socklen_t size = sizeof bound;
     ::getsockname(fd->get(), reinterpret_cast<sockaddr*>(&bound), &size);
@@ -254,7 +279,9 @@ Listener& Listener::operator=(Listener&& other) noexcept {
     return *this;
 }
 
-Listener::~Listener() { remove_file(); }
+Listener::~Listener() {
+    remove_file();
+}
 
 void Listener::remove_file() {
     if (fd_ && endpoint_.kind == Endpoint::Kind::Unix) ::unlink(endpoint_.path.c_str());

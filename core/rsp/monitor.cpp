@@ -27,22 +27,28 @@ constexpr std::string_view kHelp =
     "info threads lists the vCPUs; thread N chooses whose transition all of this is about.\n";
 
 constexpr std::pair<std::string_view, MonitorCommand::Verb> kVerbs[] = {
-    {"help", MonitorCommand::Verb::Help},     {"info", MonitorCommand::Verb::Info}, {"pdptr", MonitorCommand::Verb::Pdptr},
-    {"fields", MonitorCommand::Verb::Fields}, {"step", MonitorCommand::Verb::Step}, {"stepi", MonitorCommand::Verb::Stepi},
+    {"help", MonitorCommand::Verb::Help},   {"info", MonitorCommand::Verb::Info},
+    {"pdptr", MonitorCommand::Verb::Pdptr}, {"fields", MonitorCommand::Verb::Fields},
+    {"step", MonitorCommand::Verb::Step},   {"stepi", MonitorCommand::Verb::Stepi},
 };
 
 std::string_view trimmed(std::string_view s) {
     constexpr std::string_view blanks = " \t\r\n";
     const std::size_t first = s.find_first_not_of(blanks);
-    return first == std::string_view::npos ? std::string_view{} : s.substr(first, s.find_last_not_of(blanks) - first + 1);
+    return first == std::string_view::npos ? std::string_view{}
+                                           : s.substr(first, s.find_last_not_of(blanks) - first + 1);
 }
 
 std::string_view summary(VcpuState state) {
     switch (state) {
-        case VcpuState::Held: return "held before its next VM-entry";
-        case VcpuState::Running: return "running";
-        case VcpuState::Waiting: return "told to stop, not yet at a VM-entry";
-        case VcpuState::Gone: return "gone";
+        case VcpuState::Held:
+            return "held before its next VM-entry";
+        case VcpuState::Running:
+            return "running";
+        case VcpuState::Waiting:
+            return "told to stop, not yet at a VM-entry";
+        case VcpuState::Gone:
+            return "gone";
     }
     return "?";
 }
@@ -53,11 +59,13 @@ Result<std::string> info_text(Target& target) {
     const auto vcpus = target.vcpus();
     if (!vcpus) return tl::unexpected(vcpus.error());
     for (const Vcpu& v : *vcpus)
-        text += fmt::format("vCPU {}: {}{}{}\n", v.id, summary(v.state), v.level ? fmt::format(", in L{}", *v.level) : "",
-                            v.last_seq != 0 ? fmt::format(", at transition {}", v.last_seq) : "");
+        text +=
+            fmt::format("vCPU {}: {}{}{}\n", v.id, summary(v.state), v.level ? fmt::format(", in L{}", *v.level) : "",
+                        v.last_seq != 0 ? fmt::format(", at transition {}", v.last_seq) : "");
     const auto history = target.history();
     if (!history) return tl::unexpected(history.error());
-    text += history->last == 0 ? "No transition yet.\n" : fmt::format("Transitions {} to {} are kept.\n", history->first, history->last);
+    text += history->last == 0 ? "No transition yet.\n"
+                               : fmt::format("Transitions {} to {} are kept.\n", history->first, history->last);
     if (history->lost != 0) text += fmt::format("{} records were lost for want of room.\n", history->lost);
     for (const std::string& note : i.notes) text += "note: " + note + "\n";
     return text;
@@ -73,10 +81,14 @@ std::string step_kinds() {
 
 std::string_view describe(StepKind kind) {
     switch (kind) {
-        case StepKind::Transition: return "transition of any kind";
-        case StepKind::Nested: return "nested entry or exit";
-        case StepKind::Entry: return "nested entry";
-        case StepKind::Exit: return "nested exit";
+        case StepKind::Transition:
+            return "transition of any kind";
+        case StepKind::Nested:
+            return "nested entry or exit";
+        case StepKind::Entry:
+            return "nested entry";
+        case StepKind::Exit:
+            return "nested exit";
     }
     return "?";
 }
@@ -86,7 +98,8 @@ Result<MonitorCommand> parse_monitor(std::string_view text) {
     const std::string_view word = take_until(rest, ' ');
     rest = trimmed(rest);
     MonitorCommand command;
-    const auto verb = std::find_if(std::begin(kVerbs), std::end(kVerbs), [&](const auto& v) { return v.first == word; });
+    const auto verb =
+        std::find_if(std::begin(kVerbs), std::end(kVerbs), [&](const auto& v) { return v.first == word; });
     if (verb == std::end(kVerbs))
         return fail(fmt::format("There is no command 'monitor {}'.", word), "See: monitor help.");
     command.verb = verb->second;
@@ -97,12 +110,15 @@ Result<MonitorCommand> parse_monitor(std::string_view text) {
         case MonitorCommand::Verb::Step:
         case MonitorCommand::Verb::Stepi: {
             const auto kind = step_kind_by_name(rest.empty() ? name_of(StepKind::Transition) : rest);
-            if (!kind) return fail(fmt::format("There is no step '{}'.", rest), fmt::format("The steps are: {}.", step_kinds()));
+            if (!kind)
+                return fail(fmt::format("There is no step '{}'.", rest),
+                            fmt::format("The steps are: {}.", step_kinds()));
             command.kind = *kind;
             break;
         }
         default:
-            if (!rest.empty()) return fail(fmt::format("'monitor {}' takes nothing after it, and '{}' came.", word, rest));
+            if (!rest.empty())
+                return fail(fmt::format("'monitor {}' takes nothing after it, and '{}' came.", word, rest));
     }
     return command;
 }
@@ -110,8 +126,7 @@ Result<MonitorCommand> parse_monitor(std::string_view text) {
 Result<std::string> monitor_text(const MonitorCommand& command, Target& target, const nested::Transition* newest) {
     if (command.verb == MonitorCommand::Verb::Help) return std::string(kHelp);
     if (command.verb == MonitorCommand::Verb::Info) return info_text(target);
-    if (newest == nullptr)
-        return fail("This vCPU has come to no transition yet.", "Step first: stepi.");
+    if (newest == nullptr) return fail("This vCPU has come to no transition yet.", "Step first: stepi.");
     if (command.verb == MonitorCommand::Verb::Pdptr) return pdptr_text(*newest);
     return fields_text(*newest, command.regex);
 }
@@ -124,8 +139,10 @@ std::string step_text(Target& target, const Stop& stop, StepKind kind, bool gave
         const auto t = target.transition(stop.seq);
         text += (t ? headline(*t) : t.error().text()) + "\n";
     }
-    return text + "gdb has not noticed this step. Tell it with: maintenance flush register-cache\n"
-                  "or step so that it does: monitor stepi " + std::string(name_of(kind)) + ", then stepi.\n";
+    return text +
+           "gdb has not noticed this step. Tell it with: maintenance flush register-cache\n"
+           "or step so that it does: monitor stepi " +
+           std::string(name_of(kind)) + ", then stepi.\n";
 }
 
 }  // namespace vmxscope::core::rsp

@@ -26,7 +26,7 @@ Result<std::string> monitor_text(const MonitorCommand& command, Target& target, 
 /// What a `monitor step` came to; `gave_up` = it was interrupted for taking too long.
 std::string step_text(Target& target, const Stop& stop, StepKind kind, bool gave_up);
 
-std::string step_kinds();                 // "transition, nested, entry, exit"
+std::string step_kinds();                  // "transition, nested, entry, exit"
 std::string_view describe(StepKind kind);  // completes "runs to the next "
 
 }  // namespace vmxscope::core::rsp

@@ -12,7 +12,9 @@ namespace {
 
 using nlohmann::json;
 
-std::string dump(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
+std::string dump(const json& j) {
+    return j.dump(-1, ' ', false, json::error_handler_t::replace);
+}
 
 /// Reads the members of one JSON object; the first that is missing or of the wrong type is remembered.
 class Reader {
@@ -47,7 +49,9 @@ class Reader {
         return all;
     }
 
-    bool is_null(const char* name) const { return object_.is_object() && object_.contains(name) && object_[name].is_null(); }
+    bool is_null(const char* name) const {
+        return object_.is_object() && object_.contains(name) && object_[name].is_null();
+    }
     const std::string& wrong() const { return wrong_; }
     const json* complain(const char* name) {
         if (wrong_.empty()) wrong_ = fmt::format("'{}' is missing or not what it should be", name);
@@ -70,7 +74,9 @@ tl::unexpected<Error> refused(std::string_view object, std::string_view why) {
                 "Check that the agent is of the same version as this program.");
 }
 
-json parse(std::string_view text) { return json::parse(text, nullptr, false); }
+json parse(std::string_view text) {
+    return json::parse(text, nullptr, false);
+}
 
 std::optional<VcpuState> state_by_name(std::string_view name) {
     for (auto s : {VcpuState::Held, VcpuState::Running, VcpuState::Waiting, VcpuState::Gone})
@@ -81,7 +87,12 @@ std::optional<VcpuState> state_by_name(std::string_view name) {
 }  // namespace
 
 std::string info_text(const TargetInfo& i) {
-    return dump({{"name", i.name}, {"kernel", i.kernel}, {"cpu", i.cpu}, {"pid", i.pid}, {"agent", i.agent}, {"notes", i.notes}});
+    return dump({{"name", i.name},
+                 {"kernel", i.kernel},
+                 {"cpu", i.cpu},
+                 {"pid", i.pid},
+                 {"agent", i.agent},
+                 {"notes", i.notes}});
 }
 
 std::string vcpus_text(const std::vector<Vcpu>& vcpus) {
@@ -95,7 +106,9 @@ std::string vcpus_text(const std::vector<Vcpu>& vcpus) {
     return dump(all);
 }
 
-std::string history_text(const History& h) { return dump({{"first", h.first}, {"last", h.last}, {"lost", h.lost}}); }
+std::string history_text(const History& h) {
+    return dump({{"first", h.first}, {"last", h.last}, {"lost", h.lost}});
+}
 
 Result<TargetInfo> parse_info(std::string_view text) {
     const json parsed = parse(text);

@@ -29,7 +29,8 @@ std::optional<ThreadId> parse_thread(std::string_view text) {
         text.remove_prefix(1);
         const bool has_thread = text.find('.') != std::string_view::npos;
         const std::string_view process = take_until(text, '.');
-        if (process == "-1") return !has_thread || text == "-1" ? std::optional(ThreadId{ThreadId::Which::All}) : std::nullopt;
+        if (process == "-1")
+            return !has_thread || text == "-1" ? std::optional(ThreadId{ThreadId::Which::All}) : std::nullopt;
         const auto pid = parse_hex(process);
         if (!pid || (*pid != kProcess && *pid != 0)) return {};
         if (!has_thread) return ThreadId{ThreadId::Which::All};
@@ -125,7 +126,8 @@ constexpr std::string_view kFailed = "failed";
 }  // namespace
 
 std::string stop_reply(const Stop& stop, bool multiprocess) {
-    const auto why = std::find_if(std::begin(kWhys), std::end(kWhys), [&](const auto& w) { return w.first == stop.why; });
+    const auto why =
+        std::find_if(std::begin(kWhys), std::end(kWhys), [&](const auto& w) { return w.first == stop.why; });
     if (why == std::end(kWhys)) return multiprocess ? fmt::format("W00;process:{:x}", kProcess) : "W00";
     // SIGINT for an interrupt, SIGTRAP for the rest: gdb tells its user which.
     return fmt::format("T{:02x}thread:{};vmxwhy:{};vmxseq:{:x};", stop.why == Stop::Why::Interrupted ? 2 : 5,
@@ -141,7 +143,9 @@ bool is_stop_reply(std::string_view packet) {
 }
 
 Result<Stop> parse_stop_reply(std::string_view packet) {
-    const auto wrong = [&] { return fail(fmt::format("A stop reply makes no sense: {}.", to_hex(packet.substr(0, 64)))); };
+    const auto wrong = [&] {
+        return fail(fmt::format("A stop reply makes no sense: {}.", to_hex(packet.substr(0, 64))));
+    };
     if (packet.starts_with('W') || packet.starts_with('X')) return Stop{Stop::Why::GuestGone, 0, 0, {}};
     if (!packet.starts_with('T') || packet.size() < 3 || !parse_hex(packet.substr(1, 2))) return wrong();
     std::optional<ThreadId> thread;

@@ -35,13 +35,18 @@ void add_core(std::vector<Register>& all) {
                                        "r9",  "r10", "r11", "r12", "r13", "r14", "r15", "rip"};
     for (std::size_t i = 0; i < std::size(general); ++i) {
         const bool data = i == nested::RBP || i == nested::RSP;
-        all.push_back({general[i], i == nested::RIP ? "code_ptr" : data ? "data_ptr" : "int64", 8, Register::From::Regs, i});
+        all.push_back({general[i],
+                       i == nested::RIP ? "code_ptr"
+                       : data           ? "data_ptr"
+                                        : "int64",
+                       8, Register::From::Regs, i});
     }
     all.push_back({"eflags", "int32", 4, Register::From::Regs, nested::RFLAGS});
     constexpr std::pair<const char*, Field> selectors[] = {
         {"cs", Field::GUEST_CS_SELECTOR}, {"ss", Field::GUEST_SS_SELECTOR}, {"ds", Field::GUEST_DS_SELECTOR},
         {"es", Field::GUEST_ES_SELECTOR}, {"fs", Field::GUEST_FS_SELECTOR}, {"gs", Field::GUEST_GS_SELECTOR}};
-    for (const auto& [name, field] : selectors) all.push_back({name, "int32", 4, Register::From::Guest, *vmx::index_of(field)});
+    for (const auto& [name, field] : selectors)
+        all.push_back({name, "int32", 4, Register::From::Guest, *vmx::index_of(field)});
     // gdb insists on the x87 registers; nothing here ever reads them.
     for (int i = 0; i < 8; ++i) all.push_back({fmt::format("st{}", i), "i387_ext", 10, Register::From::Nowhere});
     for (const char* name : {"fctrl", "fstat", "ftag", "fiseg", "fioff", "foseg", "fooff", "fop"})
@@ -50,13 +55,18 @@ void add_core(std::vector<Register>& all) {
 
 std::string lower(std::string_view s) {
     std::string out(s);
-    std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    std::transform(out.begin(), out.end(), out.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     return out;
 }
 
 /// Fields that are sets of bits get a type of their own, so that gdb prints the bits' names.
-bool is_flags(Field f) { return !vmx::bits_of(f).empty() && vmx::bytes_of(f) >= 4; }
-std::string flags_name(Field f) { return lower(vmx::name_of(f)) + "_bits"; }
+bool is_flags(Field f) {
+    return !vmx::bits_of(f).empty() && vmx::bytes_of(f) >= 4;
+}
+std::string flags_name(Field f) {
+    return lower(vmx::name_of(f)) + "_bits";
+}
 
 void add_vmcs(std::vector<Register>& all, const char* vmcs, Register::From from) {
     const auto fields = vmx::all_fields();
@@ -70,7 +80,7 @@ void add_vmcs(std::vector<Register>& all, const char* vmcs, Register::From from)
 
 struct Layout {
     std::vector<Register> registers;
-    std::size_t in_g = 0;  // registers that `g` carries
+    std::size_t in_g = 0;                    // registers that `g` carries
     std::size_t in_core = 0, in_vmcs12 = 0;  // ends of the features
 };
 
@@ -116,13 +126,17 @@ bool shows_l2(Kind kind) {
 
 Value value_of(const Register& r, const Transition& t) {
     switch (r.from) {
-        case Register::From::Regs: return t.regs[r.index];
+        case Register::From::Regs:
+            return t.regs[r.index];
         case Register::From::Guest:
             // L1's own VMCS is in no Transition, and an older image of vmcs02 says nothing about now.
             return shows_l2(t.kind) && t.vmcs02_as_of == t.seq ? t.vmcs02_after.at_index(r.index) : Value{};
-        case Register::From::Vmcs12: return t.vmcs12_after.at_index(r.index);
-        case Register::From::Vmcs02: return t.vmcs02_after.at_index(r.index);
-        case Register::From::Nowhere: break;
+        case Register::From::Vmcs12:
+            return t.vmcs12_after.at_index(r.index);
+        case Register::From::Vmcs02:
+            return t.vmcs02_after.at_index(r.index);
+        case Register::From::Nowhere:
+            break;
     }
     return {};
 }

@@ -14,8 +14,8 @@ namespace vmxscope::core::rsp {
 /// The target description that numbers and names them (gdb manual, "Target Descriptions").
 const std::string& target_xml();
 
-/// What rip shows where nobody read it: gdb 13 gives up on a thread whose rip is unavailable. It is no canonical address,
-/// so no processor's rip is ever this.
+/// What rip shows where nobody read it: gdb 13 gives up on a thread whose rip is unavailable. It is no canonical
+/// address, so no processor's rip is ever this.
 inline constexpr std::uint64_t kUnknownRip = 0x8000'0000'0000'0000;
 
 /// Register `number` in hex, target byte order; empty when there is no such register. `t` null = nothing known yet.

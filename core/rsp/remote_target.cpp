@@ -31,7 +31,7 @@ namespace {
 constexpr auto kReplyLimit = seconds(30);    // an answer takes milliseconds, or a lab that idles a while
 constexpr auto kAttachLimit = seconds(120);  // the agent answers the first packet once it has attached to the guest
 constexpr auto kGoodbyeLimit = seconds(5);
-constexpr auto kSlice = milliseconds(100);   // how often Progress is asked
+constexpr auto kSlice = milliseconds(100);  // how often Progress is asked
 constexpr std::size_t kMaxObject = 16u << 20;
 constexpr std::size_t kPiece = kMaxPacket / 2;  // fits one packet even if every byte is escaped
 
@@ -100,9 +100,11 @@ std::optional<std::string> RemoteTarget::take_packet() {
     while (auto event = connection_.next()) {
         if (event->what == Event::What::Garbled) {
             if (heard_) {
-                break_off(fmt::format("What {} sent was garbled: {}.", peer_, event->text), "The guest runs on. Attach again.");
+                break_off(fmt::format("What {} sent was garbled: {}.", peer_, event->text),
+                          "The guest runs on. Attach again.");
             } else {
-                break_off(fmt::format("What listens on {} does not speak the GDB remote protocol.", peer_), "Check the address.");
+                break_off(fmt::format("What listens on {} does not speak the GDB remote protocol.", peer_),
+                          "Check the address.");
             }
             return {};
         }
@@ -111,7 +113,8 @@ std::optional<std::string> RemoteTarget::take_packet() {
         if (is_stop_reply(event->text)) {
             take_stop(event->text);
         } else if (event->text.starts_with('O') && event->text != "OK") {
-            if (console_.size() < kMaxPacket) console_ += from_hex(std::string_view(event->text).substr(1)).value_or("");
+            if (console_.size() < kMaxPacket)
+                console_ += from_hex(std::string_view(event->text).substr(1)).value_or("");
         } else {
             return std::move(event->text);
         }
@@ -147,7 +150,8 @@ Result<std::string> RemoteTarget::request(std::string_view packet, milliseconds 
             return break_off(fmt::format("Attaching to {} was given up.", peer_), "");
         // An answer that came late would be taken for the answer to something else.
         if (steady_clock::now() > end)
-            return break_off(fmt::format("{} has not answered for {} seconds.", peer_, std::chrono::duration_cast<seconds>(limit).count()),
+            return break_off(fmt::format("{} has not answered for {} seconds.", peer_,
+                                         std::chrono::duration_cast<seconds>(limit).count()),
                              "Check that its machine runs, and attach again.");
         connection_.pump(kSlice);
     }
@@ -202,9 +206,11 @@ Result<nested::Transition> RemoteTarget::transition(std::uint64_t seq) {
     if (!bytes) return tl::unexpected(bytes.error());
     auto t = nested::decode(std::as_bytes(std::span(*bytes)));
     if (!t)
-        return fail(fmt::format("Transition {} of {} cannot be read: {} at byte {}.", seq, peer_, t.error().what, t.error().offset),
+        return fail(fmt::format("Transition {} of {} cannot be read: {} at byte {}.", seq, peer_, t.error().what,
+                                t.error().offset),
                     "Check that the agent is of the same version as this program.");
-    if (t->seq != seq) return fail(fmt::format("{} was asked for transition {} and sent transition {}.", peer_, seq, t->seq));
+    if (t->seq != seq)
+        return fail(fmt::format("{} was asked for transition {} and sent transition {}.", peer_, seq, t->seq));
     return std::move(*t);
 }
 
@@ -212,7 +218,8 @@ Result<nested::Transition> RemoteTarget::transition(std::uint64_t seq) {
 Result<void> RemoteTarget::set_step_kind(const std::vector<Action>& actions) {
     std::optional<StepKind> wanted;
     for (const Action& a : actions) {
-        if (a.step && wanted && *a.step != *wanted) return fail("All vCPUs that step must step to the same kind of transition.");
+        if (a.step && wanted && *a.step != *wanted)
+            return fail("All vCPUs that step must step to the same kind of transition.");
         if (a.step) wanted = a.step;
     }
     if (!wanted || *wanted == step_) return {};
@@ -234,7 +241,8 @@ Result<void> RemoteTarget::resume(const std::vector<Action>& actions) {
 Result<std::optional<Stop>> RemoteTarget::wait(milliseconds limit) {
     const auto end = steady_clock::now() + limit;
     for (;;) {
-        if (!failed_ && take_packet()) break_off(fmt::format("{} sent an answer that nobody asked for.", peer_), "Attach again.");
+        if (!failed_ && take_packet())
+            break_off(fmt::format("{} sent an answer that nobody asked for.", peer_), "Attach again.");
         if (!stops_.empty()) {
             auto stop = std::move(stops_.front());
             stops_.pop_front();
@@ -265,7 +273,8 @@ Result<void> RemoteTarget::detach() {
 
 }  // namespace
 
-Result<std::unique_ptr<Target>> attach_remote(Fd connection, std::string peer, std::string name, const Progress& progress) {
+Result<std::unique_ptr<Target>> attach_remote(Fd connection, std::string peer, std::string name,
+                                              const Progress& progress) {
     auto target = std::make_unique<RemoteTarget>(std::move(connection), std::move(peer), progress);
     if (auto done = target->shake_hands(std::move(name)); !done) return tl::unexpected(done.error());
     return target;
@@ -321,7 +330,11 @@ class UnixBackend final : public RemoteBackend {
 
 }  // namespace
 
-std::unique_ptr<Backend> tcp_backend() { return std::make_unique<RemoteBackend>("tcp"); }
-std::unique_ptr<Backend> unix_backend() { return std::make_unique<UnixBackend>(); }
+std::unique_ptr<Backend> tcp_backend() {
+    return std::make_unique<RemoteBackend>("tcp");
+}
+std::unique_ptr<Backend> unix_backend() {
+    return std::make_unique<UnixBackend>();
+}
 
 }  // namespace vmxscope::core::rsp

@@ -35,8 +35,10 @@ Result<std::optional<Fd>> accept_client(int listener) {
         case EBADF:
         case EINVAL:
         case ENOTSOCK:
-        case EOPNOTSUPP: return fail(fmt::format("The listening socket is gone: {}.", std::strerror(errno)));
-        default: return std::nullopt;  // nobody there, or gone again, or no descriptors for now
+        case EOPNOTSUPP:
+            return fail(fmt::format("The listening socket is gone: {}.", std::strerror(errno)));
+        default:
+            return std::nullopt;  // nobody there, or gone again, or no descriptors for now
     }
 }
 
@@ -112,7 +114,8 @@ Result<void> Server::serve_client(Fd client, int listener, const std::atomic<boo
     if (!target) {
         log("a client came and was refused: " + target.error().text());
         Refusal refusal(std::move(client), target.error().text());
-        while (!stop && refusal.go_on(kIdle)) {}
+        while (!stop && refusal.go_on(kIdle)) {
+        }
         return {};
     }
     log(fmt::format("a client has attached to {}", (*target)->info().name));

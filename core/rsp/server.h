@@ -25,7 +25,8 @@ namespace vmxscope::core::rsp {
 using MakeTarget = std::function<Result<std::unique_ptr<Target>>()>;
 
 struct ServerOptions {
-    std::function<void(std::string_view)> log = {};  // one line for every client that comes, goes or is refused; may be empty
+    std::function<void(std::string_view)> log =
+        {};  // one line for every client that comes, goes or is refused; may be empty
 };
 
 class Server {

@@ -49,7 +49,10 @@ std::string Session::error(std::string_view sentence) const {
     if (error_strings_) return "E01;" + to_hex(sentence);
     std::string text(sentence);
     // gdb shows an error as it came, escapes and all.
-    if (!vmx_) std::replace_if(text.begin(), text.end(), [](char c) { return std::string_view("#$}*").find(c) != std::string_view::npos; }, ' ');
+    if (!vmx_)
+        std::replace_if(
+            text.begin(), text.end(), [](char c) { return std::string_view("#$}*").find(c) != std::string_view::npos; },
+            ' ');
     return "E." + text;
 }
 
@@ -86,7 +89,8 @@ void Session::finish_wait(const Result<Stop>& outcome) {
     const Awaiting was = std::exchange(awaiting_, Awaiting::Nothing);
     if (outcome) stop_ = *outcome;
     if (was == Awaiting::MonitorStep) {
-        const std::string text = outcome ? step_text(*target_, *outcome, monitor_kind_, gave_up_) : outcome.error().text() + "\n";
+        const std::string text =
+            outcome ? step_text(*target_, *outcome, monitor_kind_, gave_up_) : outcome.error().text() + "\n";
         return connection_.send(to_hex(text));
     }
     if (!outcome) return connection_.send(vmx_ ? failed_reply(outcome.error().text()) : error(outcome.error()));
@@ -117,7 +121,9 @@ Session::Reply Session::resume(const std::vector<Action>& actions) {
     return {};
 }
 
-Session::Reply Session::vcont_actions(std::string_view) { return "vCont;c;C;s;S"; }
+Session::Reply Session::vcont_actions(std::string_view) {
+    return "vCont;c;C;s;S";
+}
 
 Session::Reply Session::vcont(std::string_view actions) {
     const auto parsed = parse_vcont(actions, step_);
@@ -125,9 +131,13 @@ Session::Reply Session::vcont(std::string_view actions) {
     return resume(*parsed);
 }
 
-Session::Reply Session::continue_all(std::string_view) { return resume({Action{}}); }
+Session::Reply Session::continue_all(std::string_view) {
+    return resume({Action{}});
+}
 
-Session::Reply Session::step_one(std::string_view) { return resume({Action{step_thread_.value_or(selected_vcpu()), step_}, Action{}}); }
+Session::Reply Session::step_one(std::string_view) {
+    return resume({Action{step_thread_.value_or(selected_vcpu()), step_}, Action{}});
+}
 
 Session::Reply Session::interrupt_packet(std::string_view) {
     interrupt();
@@ -163,11 +173,13 @@ Session::Reply Session::monitor(std::string_view hex) {
     const auto command = parse_monitor(*text);
     if (!command) return to_hex(command.error().text() + "\n");
     switch (command->verb) {
-        case MonitorCommand::Verb::Step: return monitor_step(command->kind);
+        case MonitorCommand::Verb::Step:
+            return monitor_step(command->kind);
         case MonitorCommand::Verb::Stepi:
             step_ = command->kind;
             return to_hex(fmt::format("stepi now runs to the next {}.\n", describe(step_)));
-        default: break;
+        default:
+            break;
     }
     const auto answer = monitor_text(*command, *target_, newest(selected_vcpu()));
     return to_hex(answer ? *answer : answer.error().text() + "\n");

@@ -66,10 +66,13 @@ Session::Reply Session::supported(std::string_view features) {
         if (feature == "vmx+") vmx_ = true;
     }
     return fmt::format(
-        "PacketSize={:x};multiprocess+;QStartNoAckMode+;vContSupported+;qXfer:features:read+;qXfer:threads:read+;vmx+", kMaxPacket);
+        "PacketSize={:x};multiprocess+;QStartNoAckMode+;vContSupported+;qXfer:features:read+;qXfer:threads:read+;vmx+",
+        kMaxPacket);
 }
 
-Session::Reply Session::must_reply_empty(std::string_view) { return std::string{}; }
+Session::Reply Session::must_reply_empty(std::string_view) {
+    return std::string{};
+}
 
 Session::Reply Session::start_no_ack(std::string_view) {
     connection_.stop_acks();
@@ -86,19 +89,29 @@ Session::Reply Session::non_stop(std::string_view mode) {
     return error("Non-stop mode is not served: when one vCPU stops, all stop.");
 }
 
-Session::Reply Session::attached(std::string_view) { return "1"; }
+Session::Reply Session::attached(std::string_view) {
+    return "1";
+}
 
 namespace {
 
 /// Without these two, lldb 14 looks for a kernel in memory, 512 bytes at a time, for minutes.
-std::string machine() { return fmt::format("triple:{};ptrsize:8;endian:little;", to_hex("x86_64-unknown-unknown")); }
+std::string machine() {
+    return fmt::format("triple:{};ptrsize:8;endian:little;", to_hex("x86_64-unknown-unknown"));
+}
 
 }  // namespace
 
-Session::Reply Session::host_info(std::string_view) { return machine(); }
-Session::Reply Session::process_info(std::string_view) { return fmt::format("pid:{:x};{}", kProcess, machine()); }
+Session::Reply Session::host_info(std::string_view) {
+    return machine();
+}
+Session::Reply Session::process_info(std::string_view) {
+    return fmt::format("pid:{:x};{}", kProcess, machine());
+}
 
-Session::Reply Session::current_thread(std::string_view) { return "QC" + thread_text(selected_vcpu(), multiprocess_); }
+Session::Reply Session::current_thread(std::string_view) {
+    return "QC" + thread_text(selected_vcpu(), multiprocess_);
+}
 
 Session::Reply Session::select_thread(std::string_view arguments) {
     if (arguments.empty()) return error("An H packet names no operation.");
@@ -130,7 +143,9 @@ Session::Reply Session::first_threads(std::string_view) {
     return list.empty() ? "l" : list;
 }
 
-Session::Reply Session::more_threads(std::string_view) { return "l"; }
+Session::Reply Session::more_threads(std::string_view) {
+    return "l";
+}
 
 Session::Reply Session::thread_extra(std::string_view text) {
     const auto id = parse_thread(text);
@@ -143,7 +158,8 @@ Session::Reply Session::thread_extra(std::string_view text) {
 Session::Reply Session::thread_stop_info(std::string_view text) {
     const auto id = parse_thread(text);
     if (!id || id->which != ThreadId::Which::One) return error(fmt::format("There is no thread '{}'.", text));
-    if (stop_ && (stop_->vcpu == id->vcpu || stop_->why == Stop::Why::GuestGone)) return stop_reply(*stop_, multiprocess_);
+    if (stop_ && (stop_->vcpu == id->vcpu || stop_->why == Stop::Why::GuestGone))
+        return stop_reply(*stop_, multiprocess_);
     return fmt::format("T00thread:{};", thread_text(id->vcpu, multiprocess_));
 }
 
@@ -160,14 +176,16 @@ std::string Session::threads_xml() {
     const auto vcpus = target_->vcpus();
     for (const Vcpu& v : vcpus ? *vcpus : std::vector<Vcpu>{})
         if (v.state != VcpuState::Gone)
-            xml += fmt::format("<thread id=\"{}\" name=\"vCPU {}\">{}</thread>", thread_text(v.id, multiprocess_), v.id, thread_description(v));
+            xml += fmt::format("<thread id=\"{}\" name=\"vCPU {}\">{}</thread>", thread_text(v.id, multiprocess_), v.id,
+                               thread_description(v));
     return xml + "</threads>";
 }
 
 Result<Vcpu> Session::find_vcpu(std::uint32_t id) {
     const auto vcpus = target_->vcpus();
     if (!vcpus) return tl::unexpected(vcpus.error());
-    const auto at = std::find_if(vcpus->begin(), vcpus->end(), [&](const Vcpu& v) { return v.id == id && v.state != VcpuState::Gone; });
+    const auto at = std::find_if(vcpus->begin(), vcpus->end(),
+                                 [&](const Vcpu& v) { return v.id == id && v.state != VcpuState::Gone; });
     if (at == vcpus->end()) return fail(fmt::format("The guest has no vCPU {}.", id));
     return *at;
 }
@@ -191,7 +209,8 @@ const nested::Transition* Session::newest(std::uint32_t id) {
     return &newest_;
 }
 
-/// lldb does not know "xxxx" and shows a filler of its own for it; it must be told with an error, one register at a time.
+/// lldb does not know "xxxx" and shows a filler of its own for it; it must be told with an error, one register at a
+/// time.
 Session::Reply Session::read_registers(std::string_view) {
     if (error_strings_) return error("The registers are read one by one.");
     return general_registers_hex(newest(selected_vcpu()));
@@ -210,7 +229,9 @@ Session::Reply Session::write_refused(std::string_view) {
 }
 
 /// gdb 13 takes only the numbered form of an error for an answer to `m`.
-Session::Reply Session::memory_refused(std::string_view) { return "E01"; }
+Session::Reply Session::memory_refused(std::string_view) {
+    return "E01";
+}
 
 Result<std::string> Session::object(const Xfer& asked) {
     if (asked.object == "features" && asked.annex == "target.xml") return target_xml();
@@ -221,7 +242,8 @@ Result<std::string> Session::object(const Xfer& asked) {
     constexpr std::string_view transition = "transition/";
     if (asked.object == "vmx" && asked.annex.starts_with(transition)) {
         const auto seq = parse_decimal(asked.annex.substr(transition.size()));
-        if (!seq) return fail(fmt::format("'{}' is not the number of a transition.", asked.annex.substr(transition.size())));
+        if (!seq)
+            return fail(fmt::format("'{}' is not the number of a transition.", asked.annex.substr(transition.size())));
         return target_->transition(*seq).map(nested::encode);
     }
     return fail(fmt::format("There is no object '{}' named '{}' to read here.", asked.object, asked.annex));

@@ -21,7 +21,9 @@ std::vector<Event> decode_all(std::string_view bytes, std::size_t piece = std::s
     return events;
 }
 
-Event packet(std::string text) { return {What::Packet, std::move(text)}; }
+Event packet(std::string text) {
+    return {What::Packet, std::move(text)};
+}
 
 /// Exactly one event, and it is Garbled, with `words` in it.
 void expect_garbled(std::string_view bytes, std::string_view words) {
@@ -34,7 +36,11 @@ void expect_garbled(std::string_view bytes, std::string_view words) {
 TEST(Codec, FramesAsTheManualSays) {
     EXPECT_EQ(frame("OK"), "$OK#9a");
     EXPECT_EQ(frame(""), "$#00");
-    EXPECT_EQ(frame("a#b$c}d*e"), "$a}\x03" "b}\x04" "c}]d}\x0a" "e#51");
+    EXPECT_EQ(frame("a#b$c}d*e"),
+              "$a}\x03"
+              "b}\x04"
+              "c}]d}\x0a"
+              "e#51");
 }
 
 TEST(Codec, WhatIsFramedIsDecodedAgainForEveryByteAndEverySplit) {
@@ -55,25 +61,28 @@ TEST(Codec, RandomPayloadsSurviveRandomSplits) {
 }
 
 TEST(Codec, ExpandsRunLengths) {
-    EXPECT_EQ(decode_payload("0* "), "0000");   // ' ' is 3 more
+    EXPECT_EQ(decode_payload("0* "), "0000");  // ' ' is 3 more
     EXPECT_EQ(decode_payload("a0*~b"), "a" + std::string(98, '0') + "b");
     EXPECT_EQ(decode_payload("}]* "), "}}}}");  // an escaped byte can be repeated
 }
 
 TEST(Codec, RefusesRunLengthsAndEscapesThatMakeNoSense) {
-    EXPECT_FALSE(decode_payload("*a"));         // nothing to repeat
-    EXPECT_FALSE(decode_payload("a*"));         // no count
-    EXPECT_FALSE(decode_payload("a*\x1c"));     // a count below the least
-    EXPECT_FALSE(decode_payload("a}"));         // nothing escaped
+    EXPECT_FALSE(decode_payload("*a"));            // nothing to repeat
+    EXPECT_FALSE(decode_payload("a*"));            // no count
+    EXPECT_FALSE(decode_payload("a*\x1c"));        // a count below the least
+    EXPECT_FALSE(decode_payload("a}"));            // nothing escaped
     EXPECT_FALSE(decode_payload("a*~*~*~", 100));  // expands beyond the limit
 }
 
 TEST(Codec, TellsAcksInterruptsAndNotifications) {
     EXPECT_EQ(decode_all("+-\x03%Stop:T05#99"),
-              (std::vector<Event>{{What::Ack, {}}, {What::Nack, {}}, {What::Interrupt, {}}, {What::Notification, "Stop:T05"}}));
+              (std::vector<Event>{
+                  {What::Ack, {}}, {What::Nack, {}}, {What::Interrupt, {}}, {What::Notification, "Stop:T05"}}));
 }
 
-TEST(Codec, AnInterruptByteInsideAPacketIsData) { EXPECT_EQ(decode_all(frame("a\x03z")), std::vector<Event>{packet("a\x03z")}); }
+TEST(Codec, AnInterruptByteInsideAPacketIsData) {
+    EXPECT_EQ(decode_all(frame("a\x03z")), std::vector<Event>{packet("a\x03z")});
+}
 
 TEST(Codec, SaysWhatIsWrongWithAGarbledPacket) {
     expect_garbled("$OK#9b", "checksum is 9b, and its bytes add up to 9a");

@@ -20,14 +20,15 @@ class EndpointFiles : public testing::Test {
 };
 
 TEST(Endpoint, IsReadAsItIsWritten) {
-    for (const char* text : {"tcp:127.0.0.1:4000", "tcp:localhost:1", "tcp:[::1]:65535", "unix:/run/a.sock", "unix:relative:with colon"})
+    for (const char* text :
+         {"tcp:127.0.0.1:4000", "tcp:localhost:1", "tcp:[::1]:65535", "unix:/run/a.sock", "unix:relative:with colon"})
         EXPECT_EQ(parse_endpoint(text).value().text(), text);
     EXPECT_EQ(parse_endpoint("tcp:[::1]:4000")->host, "::1");
 }
 
 TEST(Endpoint, EverythingElseIsAnErrorThatShowsTheForms) {
-    for (const char* bad : {"", "tcp", "tcp:", "tcp:host", "tcp:host:", "tcp::4000", "tcp:host:65536", "tcp:host:-1", "tcp:host:4000x",
-                            "tcp:::1:4000", "unix:", "lab:pae-ept", "/run/a.sock"}) {
+    for (const char* bad : {"", "tcp", "tcp:", "tcp:host", "tcp:host:", "tcp::4000", "tcp:host:65536", "tcp:host:-1",
+                            "tcp:host:4000x", "tcp:::1:4000", "unix:", "lab:pae-ept", "/run/a.sock"}) {
         const auto parsed = parse_endpoint(bad);
         ASSERT_FALSE(parsed) << bad;
         EXPECT_NE(parsed.error().remedy.find("tcp:HOST:PORT"), std::string::npos);

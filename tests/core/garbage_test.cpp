@@ -25,20 +25,56 @@ std::string damaged(std::string bytes, Random& random) {
     for (auto n = random() % 4; n > 0 && !bytes.empty(); --n) {
         const std::size_t at = random() % bytes.size();
         switch (random() % 3) {
-            case 0: bytes[at] = static_cast<char>(bytes[at] ^ 1 << random() % 8); break;
-            case 1: bytes.erase(at, 1 + random() % 3); break;
-            default: bytes.insert(at, 1, static_cast<char>(random()));
+            case 0:
+                bytes[at] = static_cast<char>(bytes[at] ^ 1 << random() % 8);
+                break;
+            case 1:
+                bytes.erase(at, 1 + random() % 3);
+                break;
+            default:
+                bytes.insert(at, 1, static_cast<char>(random()));
         }
     }
     return bytes;
 }
 
-const std::vector<std::string> kPackets = {
-    "qSupported:multiprocess+;vmx+", "qSupported:", "vMustReplyEmpty", "?", "qfThreadInfo", "qC", "Hgp1.2", "Hcp1.-1", "Tp1.1", "g", "p10",
-    "pffffffff", "m0,8", "P10=00", "vCont?", "vCont;s:p1.1;c:p1.-1", "vCont;c", "s", "c", "vCtrlC", "QVmxStep:exit", "qXfer:features:read:target.xml:0,20000",
-    "qXfer:features:read:target.xml:ffffffffffffffff,ffffffffffffffff", "qXfer:vmx:read:transition/1:0,ffff", "qXfer:vmx:read:vcpus:0,ffff",
-    "qXfer:threads:read::0,ffff", "qThreadExtraInfo,p1.1", "qRcmd,6669656c6473202e2a", "qRcmd,7064707472", "QNonStop:1", "qHostInfo", "QEnableErrorStrings",
-    "qThreadStopInfo1", "vKill;1", "QStartNoAckMode", "D;1", "k"};
+const std::vector<std::string> kPackets = {"qSupported:multiprocess+;vmx+",
+                                           "qSupported:",
+                                           "vMustReplyEmpty",
+                                           "?",
+                                           "qfThreadInfo",
+                                           "qC",
+                                           "Hgp1.2",
+                                           "Hcp1.-1",
+                                           "Tp1.1",
+                                           "g",
+                                           "p10",
+                                           "pffffffff",
+                                           "m0,8",
+                                           "P10=00",
+                                           "vCont?",
+                                           "vCont;s:p1.1;c:p1.-1",
+                                           "vCont;c",
+                                           "s",
+                                           "c",
+                                           "vCtrlC",
+                                           "QVmxStep:exit",
+                                           "qXfer:features:read:target.xml:0,20000",
+                                           "qXfer:features:read:target.xml:ffffffffffffffff,ffffffffffffffff",
+                                           "qXfer:vmx:read:transition/1:0,ffff",
+                                           "qXfer:vmx:read:vcpus:0,ffff",
+                                           "qXfer:threads:read::0,ffff",
+                                           "qThreadExtraInfo,p1.1",
+                                           "qRcmd,6669656c6473202e2a",
+                                           "qRcmd,7064707472",
+                                           "QNonStop:1",
+                                           "qHostInfo",
+                                           "QEnableErrorStrings",
+                                           "qThreadStopInfo1",
+                                           "vKill;1",
+                                           "QStartNoAckMode",
+                                           "D;1",
+                                           "k"};
 
 std::string random_input(Random& random) {
     std::string input;
@@ -63,7 +99,8 @@ TEST(Garbage, SentToTheServerLeavesItServing) {
     }
     // The server may still be busy with those before.
     std::string answer;
-    for (int i = 0; i < 100 && !answer.starts_with("PacketSize="); ++i) answer = RawClient(server.connect()).ask("qSupported");
+    for (int i = 0; i < 100 && !answer.starts_with("PacketSize="); ++i)
+        answer = RawClient(server.connect()).ask("qSupported");
     EXPECT_TRUE(answer.starts_with("PacketSize=")) << answer;
 }
 
@@ -73,7 +110,8 @@ std::string answer_to(std::string_view packet) {
     if (packet.starts_with("qXfer:vmx:read:info")) return "l" + info_text({"n", "k", "c", 1, "a", {"note"}});
     if (packet.starts_with("qXfer:vmx:read:vcpus")) return "l" + vcpus_text({{0, 1, VcpuState::Held, 1, 1}});
     if (packet.starts_with("qXfer:vmx:read:history")) return "l" + history_text({1, 1, 0});
-    if (packet.starts_with("qXfer:vmx:read:transition")) return "l" + nested::encode(test::example_transition(1, 0, Kind::NestedEntry));
+    if (packet.starts_with("qXfer:vmx:read:transition"))
+        return "l" + nested::encode(test::example_transition(1, 0, Kind::NestedEntry));
     if (packet == "?" || packet.starts_with("vCont")) return "T05thread:p1.1;vmxwhy:transition;vmxseq:1;";
     return "OK";
 }

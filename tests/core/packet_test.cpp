@@ -7,8 +7,12 @@
 
 namespace vmxscope::core {
 
-bool operator==(const Action& a, const Action& b) { return a.vcpu == b.vcpu && a.step == b.step; }
-bool operator==(const Stop& a, const Stop& b) { return a.why == b.why && a.vcpu == b.vcpu && a.seq == b.seq && a.text == b.text; }
+bool operator==(const Action& a, const Action& b) {
+    return a.vcpu == b.vcpu && a.step == b.step;
+}
+bool operator==(const Stop& a, const Stop& b) {
+    return a.why == b.why && a.vcpu == b.vcpu && a.seq == b.seq && a.text == b.text;
+}
 
 namespace rsp {
 namespace {
@@ -53,7 +57,8 @@ TEST(VCont, WhatIsNotUnderstoodIsRefused) {
 TEST(VCont, IsReadAsItIsWritten) {
     const std::vector<Action> actions = {{std::nullopt, std::nullopt}, {1, StepKind::Exit}, {0, std::nullopt}};
     EXPECT_EQ(vcont_text(actions), "vCont;s:p1.2;c:p1.1;c:p1.-1");
-    EXPECT_EQ(*parse_vcont(vcont_text(actions).substr(5), StepKind::Exit), (std::vector<Action>{actions[1], actions[2], actions[0]}));
+    EXPECT_EQ(*parse_vcont(vcont_text(actions).substr(5), StepKind::Exit),
+              (std::vector<Action>{actions[1], actions[2], actions[0]}));
 }
 
 TEST(Xfer, IsReadFromItsPacket) {
@@ -63,7 +68,8 @@ TEST(Xfer, IsReadFromItsPacket) {
     EXPECT_EQ(x->annex, "transition/12");
     EXPECT_EQ(x->offset, 0x1fu);
     EXPECT_EQ(x->length, 0xffffu);
-    for (const char* bad : {"", "vmx", "vmx:write:a:0,1", "vmx:read:0,1", "vmx:read:a:0", "vmx:read:a:0,", "vmx:read:a:,1", "vmx:read:a:-1,1"})
+    for (const char* bad : {"", "vmx", "vmx:write:a:0,1", "vmx:read:0,1", "vmx:read:a:0", "vmx:read:a:0,",
+                            "vmx:read:a:,1", "vmx:read:a:-1,1"})
         EXPECT_FALSE(parse_xfer(bad)) << bad;
 }
 
@@ -85,7 +91,8 @@ TEST(Xfer, PiecesAddUpToTheWholeAndFitAPacketOnceEscaped) {
 }
 
 TEST(StopReplies, AreReadAsTheyAreWritten) {
-    for (const Stop& s : {Stop{Stop::Why::Attached, 0, 0, {}}, Stop{Stop::Why::Transition, 3, 0x2a, {}}, Stop{Stop::Why::Interrupted, 1, 7, {}}})
+    for (const Stop& s : {Stop{Stop::Why::Attached, 0, 0, {}}, Stop{Stop::Why::Transition, 3, 0x2a, {}},
+                          Stop{Stop::Why::Interrupted, 1, 7, {}}})
         for (bool multiprocess : {true, false}) {
             const auto read = parse_stop_reply(stop_reply(s, multiprocess));
             ASSERT_TRUE(read) << read.error().text();
@@ -103,8 +110,9 @@ TEST(StopReplies, AFailedRunBringsItsSentence) {
 }
 
 TEST(StopReplies, WhatMakesNoSenseIsRefused) {
-    for (const char* bad : {"", "T", "T05", "T05thread:p1.1;", "T05thread:p1.-1;vmxwhy:transition;vmxseq:1;", "T05thread:p1.1;vmxwhy:transition;vmxseq:;",
-                            "T05thread:p1.1;vmxwhy:other;vmxseq:1;", "Txxthread:p1.1;vmxwhy:attached;vmxseq:0;", "T00vmxwhy:failed;vmxtext:zz;", "S05", "OK"})
+    for (const char* bad : {"", "T", "T05", "T05thread:p1.1;", "T05thread:p1.-1;vmxwhy:transition;vmxseq:1;",
+                            "T05thread:p1.1;vmxwhy:transition;vmxseq:;", "T05thread:p1.1;vmxwhy:other;vmxseq:1;",
+                            "Txxthread:p1.1;vmxwhy:attached;vmxseq:0;", "T00vmxwhy:failed;vmxtext:zz;", "S05", "OK"})
         EXPECT_FALSE(parse_stop_reply(bad)) << bad;
 }
 
@@ -115,10 +123,12 @@ TEST(Objects, AreReadAsTheyAreWritten) {
     EXPECT_EQ(std::tie(i->name, i->kernel, i->cpu, i->pid, i->agent, i->notes),
               std::tie(info.name, info.kernel, info.cpu, info.pid, info.agent, info.notes));
 
-    const auto v = parse_vcpus(vcpus_text({{0, 100, VcpuState::Held, 2, 9}, {1, 101, VcpuState::Waiting, std::nullopt, 0}}));
+    const auto v =
+        parse_vcpus(vcpus_text({{0, 100, VcpuState::Held, 2, 9}, {1, 101, VcpuState::Waiting, std::nullopt, 0}}));
     ASSERT_TRUE(v) << v.error().text();
     ASSERT_EQ(v->size(), 2u);
-    EXPECT_EQ(std::tie((*v)[0].id, (*v)[0].tid, (*v)[0].state, (*v)[0].last_seq), std::make_tuple(0u, 100u, VcpuState::Held, 9ull));
+    EXPECT_EQ(std::tie((*v)[0].id, (*v)[0].tid, (*v)[0].state, (*v)[0].last_seq),
+              std::make_tuple(0u, 100u, VcpuState::Held, 9ull));
     EXPECT_EQ((*v)[0].level, 2);
     EXPECT_EQ((*v)[1].level, std::nullopt);
 
@@ -127,16 +137,20 @@ TEST(Objects, AreReadAsTheyAreWritten) {
     EXPECT_EQ(std::tie(h->first, h->last, h->lost), std::make_tuple(1ull, 1ull << 60, 3ull));
 }
 
-TEST(Objects, TextThatIsNoUtf8IsStillWritten) { EXPECT_TRUE(parse_info(info_text({"a\xff", "", "", 0, "", {}}))); }
+TEST(Objects, TextThatIsNoUtf8IsStillWritten) {
+    EXPECT_TRUE(parse_info(info_text({"a\xff", "", "", 0, "", {}})));
+}
 
 TEST(Objects, WhatIsMissingOrOfTheWrongTypeIsRefused) {
-    for (const char* bad : {"", "{", "[]", "{}", "1", R"({"name":1,"kernel":"","cpu":"","pid":0,"agent":"","notes":[]})",
-                            R"({"name":"","kernel":"","cpu":"","pid":4294967296,"agent":"","notes":[]})",
-                            R"({"name":"","kernel":"","cpu":"","pid":-1,"agent":"","notes":[]})",
-                            R"({"name":"","kernel":"","cpu":"","pid":0,"agent":"","notes":[1]})"})
+    for (const char* bad :
+         {"", "{", "[]", "{}", "1", R"({"name":1,"kernel":"","cpu":"","pid":0,"agent":"","notes":[]})",
+          R"({"name":"","kernel":"","cpu":"","pid":4294967296,"agent":"","notes":[]})",
+          R"({"name":"","kernel":"","cpu":"","pid":-1,"agent":"","notes":[]})",
+          R"({"name":"","kernel":"","cpu":"","pid":0,"agent":"","notes":[1]})"})
         EXPECT_FALSE(parse_info(bad)) << bad;
     for (const char* bad : {"{}", "[1]", R"([{"id":0,"tid":1,"state":"asleep","level":1,"last_seq":0}])",
-                            R"([{"id":0,"tid":1,"state":"held","level":3,"last_seq":0}])", R"([{"id":0,"tid":1,"state":"held","last_seq":0}])"})
+                            R"([{"id":0,"tid":1,"state":"held","level":3,"last_seq":0}])",
+                            R"([{"id":0,"tid":1,"state":"held","last_seq":0}])"})
         EXPECT_FALSE(parse_vcpus(bad)) << bad;
     for (const char* bad : {"[]", R"({"first":2,"last":1,"lost":0})", R"({"first":1.5,"last":2,"lost":0})"})
         EXPECT_FALSE(parse_history(bad)) << bad;

@@ -45,11 +45,14 @@ class Peers : public testing::Test {
         s->kinds = {Kind::L1Exit, Kind::NestedEntry, Kind::L2Entry, Kind::L2Exit, Kind::NestedExit, Kind::L1Entry};
         return s;
     }();
-    RunningServer server{[s = script]() -> Result<std::unique_ptr<Target>> { return test::make_scripted_target(s); }, "tcp:127.0.0.1:0"};
+    RunningServer server{[s = script]() -> Result<std::unique_ptr<Target>> { return test::make_scripted_target(s); },
+                         "tcp:127.0.0.1:0"};
 };
 
-#define EXPECT_HAS(text, words) EXPECT_NE((text).find(words), std::string::npos) << "no '" << (words) << "' in:\n" << (text)
-#define EXPECT_HAS_NOT(text, words) EXPECT_EQ((text).find(words), std::string::npos) << "'" << (words) << "' in:\n" << (text)
+#define EXPECT_HAS(text, words) \
+    EXPECT_NE((text).find(words), std::string::npos) << "no '" << (words) << "' in:\n" << (text)
+#define EXPECT_HAS_NOT(text, words) \
+    EXPECT_EQ((text).find(words), std::string::npos) << "'" << (words) << "' in:\n" << (text)
 
 void check_session(const std::string& out) {
     EXPECT_HAS(out, "Thread 1.1 \"vCPU 0\" (held, L1)");
@@ -62,12 +65,25 @@ void check_session(const std::string& out) {
     EXPECT_HAS(out, "$6 = <unavailable>");
     EXPECT_HAS(out, "0x103001");
     EXPECT_HAS(out, "detached");
-    for (const char* trouble : {"Remote failure", "rror", "internal-error", "ignored", "not available"}) EXPECT_HAS_NOT(out, trouble);
+    for (const char* trouble : {"Remote failure", "rror", "internal-error", "ignored", "not available"})
+        EXPECT_HAS_NOT(out, trouble);
 }
 
-const std::vector<std::string> kSession = {"target remote ADDRESS", "info threads", "stepi", "p/x $rip", "stepi", "p/x $rip", "stepi", "p/x $rip",
-                                           "p/x $vmcs12_guest_cr3", "p $vmcs12_guest_cr0", "p $vmcs12_host_rip", "info registers rip",
-                                           "monitor pdptr", "monitor fields GUEST_PDPTR0", "detach"};
+const std::vector<std::string> kSession = {"target remote ADDRESS",
+                                           "info threads",
+                                           "stepi",
+                                           "p/x $rip",
+                                           "stepi",
+                                           "p/x $rip",
+                                           "stepi",
+                                           "p/x $rip",
+                                           "p/x $vmcs12_guest_cr3",
+                                           "p $vmcs12_guest_cr0",
+                                           "p $vmcs12_host_rip",
+                                           "info registers rip",
+                                           "monitor pdptr",
+                                           "monitor fields GUEST_PDPTR0",
+                                           "detach"};
 
 TEST_F(Peers, GdbAttachesStepsReadsAndDetaches) {
     if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
@@ -83,7 +99,8 @@ TEST_F(Peers, GdbMultiarchDoesTheSame) {
 
 TEST_F(Peers, GdbStepsTheThreadThatIsChosen) {
     if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
-    const std::string out = run_gdb(GDB, {"target remote ADDRESS", "thread 2", "stepi", "p/x $rip", "thread 1", "p/x $rip", "set scheduler-locking on", "stepi", "p/x $rip"});
+    const std::string out = run_gdb(GDB, {"target remote ADDRESS", "thread 2", "stepi", "p/x $rip", "thread 1",
+                                          "p/x $rip", "set scheduler-locking on", "stepi", "p/x $rip"});
     EXPECT_HAS(out, "$1 = 0x1100010");
     EXPECT_HAS(out, "$2 = 0x8000000000000000");  // nobody has read it
     EXPECT_HAS(out, "$3 = 0x100020");
@@ -91,8 +108,9 @@ TEST_F(Peers, GdbStepsTheThreadThatIsChosen) {
 
 TEST_F(Peers, GdbStepsByTheKindThatMonitorSets) {
     if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
-    const std::string out = run_gdb(GDB, {"target remote ADDRESS", "monitor stepi exit", "stepi", "p/x $rip", "monitor step entry",
-                                          "maintenance flush register-cache", "p/x $rip", "kill"});
+    const std::string out =
+        run_gdb(GDB, {"target remote ADDRESS", "monitor stepi exit", "stepi", "p/x $rip", "monitor step entry",
+                      "maintenance flush register-cache", "p/x $rip", "kill"});
     EXPECT_HAS(out, "$1 = 0x100050");
     EXPECT_HAS(out, "nested-entry");
     EXPECT_HAS(out, "$2 = 0x100080");
@@ -116,7 +134,8 @@ TEST_F(Peers, GdbIsToldThatItComesSecond) {
 TEST_F(Peers, LldbAttachesStepsReadsAndDetaches) {
     if (std::string(LLDB).empty()) GTEST_SKIP() << "lldb is not installed";
     std::string line = std::string(LLDB) + " --no-lldbinit --batch -o \"gdb-remote " + address() + "\"";
-    for (const char* c : {"thread list", "thread step-inst", "register read rip", "thread step-inst", "register read rip", "register read vmcs12_guest_cr3", "register read vmcs12_host_rip",
+    for (const char* c : {"thread list", "thread step-inst", "register read rip", "thread step-inst",
+                          "register read rip", "register read vmcs12_guest_cr3", "register read vmcs12_host_rip",
                           "register read r15 rax", "process plugin packet monitor info", "detach"})
         line += fmt::format(" -o '{}'", c);
     const std::string out = output_of(line);

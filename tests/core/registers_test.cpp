@@ -48,7 +48,8 @@ TEST(Registers, WhatNobodyReadIsUnavailableAndNotZero) {
     EXPECT_EQ(read("st0", t), std::string(20, 'x'));
     EXPECT_EQ(read("vmcs12_host_rip", t), std::string(16, 'x'));
     EXPECT_EQ(read("vmcs02_tsc_multiplier", t), std::string(16, 'x'));  // the processor has no such field
-    EXPECT_EQ(general_registers_hex(nullptr), std::string(2 * 8 * 16, 'x') + "0000000000000080" + std::string(2 * 7 * 4, 'x'));
+    EXPECT_EQ(general_registers_hex(nullptr),
+              std::string(2 * 8 * 16, 'x') + "0000000000000080" + std::string(2 * 7 * 4, 'x'));
 }
 
 TEST(Registers, SegmentsAreL2sOnlyWhereVmcs02WasReadThereAndThen) {
@@ -82,7 +83,9 @@ TEST(Registers, AnImagesValueGoesToItsOwnRegister) {
         t.vmcs02_after.at_index(i) = vmx::Value::of(i + 0x1000);
     }
     for (std::size_t i = 0; i < vmx::kFieldCount; ++i) {
-        const auto low16 = [&](std::size_t number) { return parse_hex(register_hex(number, &t)->substr(2, 2) + register_hex(number, &t)->substr(0, 2)); };
+        const auto low16 = [&](std::size_t number) {
+            return parse_hex(register_hex(number, &t)->substr(2, 2) + register_hex(number, &t)->substr(0, 2));
+        };
         EXPECT_EQ(low16(40 + i), i);
         EXPECT_EQ(low16(40 + vmx::kFieldCount + i), i + 0x1000);
     }

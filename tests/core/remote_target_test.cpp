@@ -25,7 +25,8 @@ constexpr auto kLong = std::chrono::milliseconds(20000);
 class RemoteTargetTest : public testing::Test {
   protected:
     void attach(std::string endpoint = {}) {
-        server.emplace([s = script]() -> Result<std::unique_ptr<Target>> { return test::make_scripted_target(s); }, endpoint);
+        server.emplace([s = script]() -> Result<std::unique_ptr<Target>> { return test::make_scripted_target(s); },
+                       endpoint);
         auto attached = attach_remote(server->endpoint().text(), "my:name", nullptr);
         ASSERT_TRUE(attached) << attached.error().text();
         target = std::move(*attached);
@@ -79,7 +80,8 @@ TEST_F(RemoteTargetTest, StepsByEveryKindAndReadsTheSameTransitions) {
     attach("tcp:127.0.0.1:0");
     expect_stop(Stop::Why::Attached, 0, 0);
     std::uint64_t seq = 0;
-    for (const auto& [kind, stops_at] : {std::pair{StepKind::Transition, 1u}, {StepKind::Exit, 5u}, {StepKind::Entry, 8u}, {StepKind::Nested, 11u}}) {
+    for (const auto& [kind, stops_at] :
+         {std::pair{StepKind::Transition, 1u}, {StepKind::Exit, 5u}, {StepKind::Entry, 8u}, {StepKind::Nested, 11u}}) {
         const auto resumed = target->resume({{0, kind}});
         ASSERT_TRUE(resumed) << resumed.error().text();
         expect_stop(Stop::Why::Transition, 0, stops_at);
@@ -176,14 +178,16 @@ TEST_F(RemoteTargetTest, ASecondClientIsToldWhoIsInTheWay) {
     attach();
     const auto second = attach_remote(server->endpoint().text(), "", nullptr);
     ASSERT_FALSE(second);
-    EXPECT_EQ(second.error().what, "Another client is attached to this guest. Detach it there first, or wait until it has gone.");
+    EXPECT_EQ(second.error().what,
+              "Another client is attached to this guest. Detach it there first, or wait until it has gone.");
 }
 
 TEST_F(RemoteTargetTest, AServerThatGoesIsALostConnectionAndNothingElse) {
     attach();
     wait_for_stop();
     server.reset();
-    for (const auto& error : {target->vcpus().error(), target->wait(kLong).error(), target->resume({{}}).error(), target->interrupt().error()}) {
+    for (const auto& error : {target->vcpus().error(), target->wait(kLong).error(), target->resume({{}}).error(),
+                              target->interrupt().error()}) {
         EXPECT_NE(error.what.find("The connection to unix:"), std::string::npos) << error.what;
         EXPECT_NE(error.what.find("was lost"), std::string::npos) << error.what;
         EXPECT_FALSE(error.remedy.empty());
@@ -199,7 +203,8 @@ TEST_F(RemoteTargetTest, AttachingCanBeGivenUp) {
         return fail("too late");
     });
     int asked = 0;
-    const auto given_up = attach_remote(slow.endpoint().text(), "", [&](std::string_view, double) { return ++asked < 3; });
+    const auto given_up =
+        attach_remote(slow.endpoint().text(), "", [&](std::string_view, double) { return ++asked < 3; });
     gate = true;
     ASSERT_FALSE(given_up);
     EXPECT_NE(given_up.error().what.find("was given up"), std::string::npos);
@@ -265,15 +270,19 @@ TEST(LyingServers, AnotherProtocolOrProgramIsRecognised) {
     expect_no_attach([](auto&) { return frame(""); }, "is no vmxscope agent");
     expect_no_attach([](auto&) { return std::nullopt; }, "closed the connection without a word");
     expect_no_attach([](auto&) { return frame("E.Go away."); }, "Go away.");
-    expect_no_attach([](auto& p) { return p.starts_with("qXfer") ? frame("l{\"name\":1}") : honest(p); }, "'info' cannot be read");
+    expect_no_attach([](auto& p) { return p.starts_with("qXfer") ? frame("l{\"name\":1}") : honest(p); },
+                     "'info' cannot be read");
     expect_no_attach([](auto& p) { return p.starts_with("qXfer") ? frame("m") : honest(p); }, "no piece of an object");
-    expect_no_attach([](auto& p) { return p.starts_with("qXfer") ? frame("m" + std::string(100000, ' ')) : honest(p); }, "is longer than");
-    expect_no_attach([](auto& p) { return p.starts_with("qXfer") ? frame("T05thread:p1.1;") : honest(p); }, "stop reply that nobody asked for");
+    expect_no_attach([](auto& p) { return p.starts_with("qXfer") ? frame("m" + std::string(100000, ' ')) : honest(p); },
+                     "is longer than");
+    expect_no_attach([](auto& p) { return p.starts_with("qXfer") ? frame("T05thread:p1.1;") : honest(p); },
+                     "stop reply that nobody asked for");
 }
 
 /// Attaches, takes the first stop, reads transition 5 from an `answer`, and expects an error with `words` in it.
 void expect_bad_transition(const std::string& answer, std::string_view words) {
-    LyingServer liar([&](const std::string& p) { return p.starts_with("qXfer:vmx:read:transition") ? frame(answer) : honest(p); });
+    LyingServer liar(
+        [&](const std::string& p) { return p.starts_with("qXfer:vmx:read:transition") ? frame(answer) : honest(p); });
     auto target = liar.attach();
     ASSERT_TRUE(target) << target.error().text();
     ASSERT_TRUE((*target)->wait(kLong));
@@ -286,13 +295,15 @@ TEST(LyingServers, ABadTransitionIsRefused) {
     expect_bad_transition("l", "cannot be read");
     expect_bad_transition("lgarbage", "cannot be read");
     expect_bad_transition("l" + nested::encode(test::example_transition(6, 0, Kind::L1Exit)), "sent transition 6");
-    expect_bad_transition("l" + nested::encode(test::example_transition(5, 0, Kind::L1Exit)).substr(0, 100), "cannot be read");
+    expect_bad_transition("l" + nested::encode(test::example_transition(5, 0, Kind::L1Exit)).substr(0, 100),
+                          "cannot be read");
     expect_bad_transition("E01", "the error 'E01'");
     expect_bad_transition("", "no piece of an object");
 }
 
 TEST(LyingServers, ABadStopReplyIsAnErrorOfWait) {
-    LyingServer liar([](const std::string& p) { return p == "?" ? frame("T05thread:p1.-1;vmxwhy:attached;vmxseq:0;") : honest(p); });
+    LyingServer liar(
+        [](const std::string& p) { return p == "?" ? frame("T05thread:p1.-1;vmxwhy:attached;vmxseq:0;") : honest(p); });
     auto target = liar.attach();
     ASSERT_TRUE(target);
     EXPECT_NE((*target)->wait(kLong).error().what.find("makes no sense"), std::string::npos);
@@ -307,7 +318,8 @@ TEST(LyingServers, AGarbledPacketWithoutAcksIsAClearError) {
     ASSERT_TRUE(target) << target.error().text();
     const auto vcpus = (*target)->vcpus();
     ASSERT_FALSE(vcpus);
-    EXPECT_NE(vcpus.error().what.find("was garbled: a packet's checksum is 00"), std::string::npos) << vcpus.error().text();
+    EXPECT_NE(vcpus.error().what.find("was garbled: a packet's checksum is 00"), std::string::npos)
+        << vcpus.error().text();
     EXPECT_FALSE(vcpus.error().remedy.empty());
 }
 

@@ -44,7 +44,8 @@ Transition example_transition(std::uint64_t seq, std::uint32_t vcpu, Kind kind) 
     t.vmcs12_before = t.vmcs12_after;
     t.vmcs02_as_of = seq;
     if (kind == Kind::NestedEntry)
-        t.evidence.push_back({nested::Evidence::Op::Vmwrite, 0x280a, Value::of(0x103001), "prepare_vmcs02_rare.constprop.0+0x4a0"});
+        t.evidence.push_back(
+            {nested::Evidence::Op::Vmwrite, 0x280a, Value::of(0x103001), "prepare_vmcs02_rare.constprop.0+0x4a0"});
     return t;
 }
 
@@ -53,7 +54,8 @@ namespace {
 class ScriptedTarget final : public Target {
   public:
     explicit ScriptedTarget(std::shared_ptr<Script> script) : script_(std::move(script)) {
-        info_ = {"scripted:guest", "6.1.0-test", "An emulated processor", 4711, "vmxscope-agent 0.1", {"One probe was left out."}};
+        info_ = {"scripted:guest",           "6.1.0-test", "An emulated processor", 4711, "vmxscope-agent 0.1",
+                 {"One probe was left out."}};
         for (std::uint32_t i = 0; i < script_->vcpus; ++i) vcpus_.push_back({i, 100 + i, VcpuState::Held, 1, 0});
         pending_ = Stop{Stop::Why::Attached, 0, 0, {}};
         ++script_->attached;
@@ -75,7 +77,8 @@ class ScriptedTarget final : public Target {
         }
         steps_.clear();
         for (Vcpu& v : vcpus_) {
-            const auto own = std::find_if(actions.begin(), actions.end(), [&](const Action& a) { return a.vcpu == v.id; });
+            const auto own =
+                std::find_if(actions.begin(), actions.end(), [&](const Action& a) { return a.vcpu == v.id; });
             const auto rest = std::find_if(actions.begin(), actions.end(), [](const Action& a) { return !a.vcpu; });
             const auto action = own != actions.end() ? own : rest;
             if (action == actions.end()) continue;
@@ -159,7 +162,9 @@ std::string make_folder() {
     return path;
 }
 
-void remove_folder(const std::string& path) { std::filesystem::remove_all(path); }
+void remove_folder(const std::string& path) {
+    std::filesystem::remove_all(path);
+}
 
 namespace {
 
@@ -207,7 +212,9 @@ void RawClient::send_raw(std::string_view bytes) {
     }
 }
 
-void RawClient::send(std::string_view payload) { send_raw(rsp::frame(payload)); }
+void RawClient::send(std::string_view payload) {
+    send_raw(rsp::frame(payload));
+}
 
 namespace {
 
@@ -228,7 +235,8 @@ std::string RawClient::receive(std::chrono::milliseconds limit) {
         const std::size_t start = buffer_.find('$');
         const std::size_t end = start == std::string::npos ? start : buffer_.find('#', start);
         if (end != std::string::npos && buffer_.size() >= end + 3) {
-            const auto payload = rsp::decode_payload(std::string_view(buffer_).substr(start + 1, end - start - 1), 1 << 20);
+            const auto payload =
+                rsp::decode_payload(std::string_view(buffer_).substr(start + 1, end - start - 1), 1 << 20);
             buffer_.erase(0, end + 3);
             return payload.value_or("");
         }
@@ -237,7 +245,8 @@ std::string RawClient::receive(std::chrono::milliseconds limit) {
 }
 
 std::string RawClient::receive_raw() {
-    while (read_more(fd_.get(), buffer_, std::chrono::seconds(10))) {}
+    while (read_more(fd_.get(), buffer_, std::chrono::seconds(10))) {
+    }
     return std::exchange(buffer_, {});
 }
 

@@ -26,8 +26,8 @@ struct Script {
     std::uint64_t ends_after = 0;     // the guest ends after so many transitions; 0 = never
     std::string resume_error;         // resume() fails with this
 
-    std::atomic<int> attached{0};     // Targets alive
-    std::atomic<int> detached{0};     // times detach() let a held guest go
+    std::atomic<int> attached{0};  // Targets alive
+    std::atomic<int> detached{0};  // times detach() let a held guest go
     std::mutex mutex;
     std::vector<std::vector<Action>> resumed;  // guarded by mutex
 };

@@ -38,7 +38,9 @@ class ServerTest : public testing::Test {
         client->ask("qSupported:multiprocess+;swbreak+;hwbreak+;qRelocInsn+;vContSupported+;xmlRegisters=i386");
         client->ask("?");
     }
-    std::string ask_monitor(std::string_view text) { return from_hex(client->ask("qRcmd," + to_hex(text))).value_or("not hex"); }
+    std::string ask_monitor(std::string_view text) {
+        return from_hex(client->ask("qRcmd," + to_hex(text))).value_or("not hex");
+    }
     std::vector<Action> last_resume() {
         const std::lock_guard lock(script->mutex);
         return script->resumed.empty() ? std::vector<Action>{} : script->resumed.back();
@@ -57,7 +59,8 @@ class ServerTest : public testing::Test {
 TEST_F(ServerTest, SaysWhatItSupports) {
     start();
     EXPECT_EQ(client->ask("qSupported:multiprocess+"),
-              "PacketSize=20000;multiprocess+;QStartNoAckMode+;vContSupported+;qXfer:features:read+;qXfer:threads:read+;vmx+");
+              "PacketSize=20000;multiprocess+;QStartNoAckMode+;vContSupported+;qXfer:features:read+;qXfer:threads:read+"
+              ";vmx+");
 }
 
 TEST_F(ServerTest, AnswersWhatItDoesNotKnowWithNothing) {
@@ -153,7 +156,8 @@ TEST_F(ServerTest, StepMeansWhatQVmxStepSays) {
     EXPECT_EQ(client->ask("vCont;s:p1.1"), "T05thread:p1.1;vmxwhy:transition;vmxseq:5;");
     EXPECT_EQ(client->ask("QVmxStep:entry"), "OK");
     EXPECT_EQ(client->ask("s"), "T05thread:p1.1;vmxwhy:transition;vmxseq:8;");  // past the l1-entry and the l1-exit
-    EXPECT_EQ(client->ask("QVmxStep:sideways"), "E.There is no step 'sideways'. The steps are: transition, nested, entry, exit.");
+    EXPECT_EQ(client->ask("QVmxStep:sideways"),
+              "E.There is no step 'sideways'. The steps are: transition, nested, entry, exit.");
 }
 
 TEST_F(ServerTest, AnInterruptStopsTheRun) {
@@ -264,14 +268,16 @@ TEST_F(ServerTest, ASecondClientIsToldWhoIsInTheWayAndDisturbsNothing) {
     RawClient second(server->connect());
     EXPECT_EQ(second.ask("qSupported:multiprocess+"),
               "E.Another client is attached to this guest. Detach it there first, or wait until it has gone.");
-    EXPECT_EQ(second.receive(), "");  // closed
+    EXPECT_EQ(second.receive(), "");     // closed
     RawClient third(server->connect());  // says nothing
     EXPECT_EQ(client->ask("vCont;s:p1.1"), "T05thread:p1.1;vmxwhy:transition;vmxseq:1;");
     EXPECT_EQ(script->attached, 1);
 }
 
 TEST_F(ServerTest, WhatKeepsTheTargetFromBeingMadeIsTheAnswerToTheFirstPacket) {
-    const RunningServer refusing([]() -> Result<std::unique_ptr<Target>> { return fail("No guest here uses VMX.", "Load kvm_intel with nested=1."); });
+    const RunningServer refusing([]() -> Result<std::unique_ptr<Target>> {
+        return fail("No guest here uses VMX.", "Load kvm_intel with nested=1.");
+    });
     RawClient refused(refusing.connect());
     EXPECT_EQ(refused.ask("qSupported"), "E.No guest here uses VMX. Load kvm_intel with nested=1.");
     EXPECT_EQ(refused.receive(), "");
@@ -303,7 +309,8 @@ TEST_F(ServerTest, MonitorAnswersInWords) {
     EXPECT_NE(ask_monitor("info").find("vCPU 1: held before its next VM-entry"), std::string::npos);
     EXPECT_EQ(ask_monitor("pdptr"), "This vCPU has come to no transition yet. Step first: stepi.\n");
     EXPECT_EQ(ask_monitor("dance"), "There is no command 'monitor dance'. See: monitor help.\n");
-    EXPECT_EQ(ask_monitor("step sideways"), "There is no step 'sideways'. The steps are: transition, nested, entry, exit.\n");
+    EXPECT_EQ(ask_monitor("step sideways"),
+              "There is no step 'sideways'. The steps are: transition, nested, entry, exit.\n");
     EXPECT_EQ(ask_monitor("stepi entry"), "stepi now runs to the next nested entry.\n");
     EXPECT_EQ(client->ask("vCont;s:p1.1"), "T05thread:p1.1;vmxwhy:transition;vmxseq:2;");
     EXPECT_NE(ask_monitor("pdptr").find("0x103001"), std::string::npos);
