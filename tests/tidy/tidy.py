@@ -98,8 +98,10 @@ def check_used(root):
 
 
 def build_files(root):
+    """What decides what is built and called: CMake's lists, and programs without a suffix (run, test, image builders)."""
     yield from (p for p in root.rglob("CMakeLists.txt") if "build" not in p.relative_to(root).parts)
-    yield from (p for p in (root / "run", root / "test", root / ".ci" / "run") if p.is_file())
+    for folder in (root, root / ".ci", *(p for p in (root / "plugins").rglob("*") if p.is_dir())):
+        yield from (p for p in folder.glob("*") if p.is_file() and not p.suffix and p.read_bytes()[:2] == b"#!")
 
 
 def built_by_stem(path):
