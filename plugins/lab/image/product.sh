@@ -37,7 +37,7 @@ pack_product() (
             *.elf) cp "$file" "$root/lab/guests/" ;;
             *) strip --strip-debug -o "$root/usr/bin/${file##*/}" "$file"
                # shellcheck disable=SC2046
-               add_file "$root" $(comm -23 <(libraries_of "$file") <(libraries_of "$qemu")) ;;
+               add_file "$root" $(comm -23 <(libraries_of "$file") <(base_libraries | sort -u)) ;;
         esac
     done
     pack_cpio "$root" "$1"
