@@ -35,7 +35,8 @@ Actions::Actions(QMainWindow* w) {
     step = make(w, "&Step", "step", Qt::Key_F10, "Run to the next transition of any kind");
     step_nested = make(w, "Next &nested", "nested", Qt::Key_F9, "Run to the next nested entry or exit");
     step_entry = make(w, "Next nested &entry", "entry", Qt::Key_F11, "Run to the next nested VM-entry (L1 to L2)");
-    step_exit = make(w, "Next nested e&xit", "exit", Qt::SHIFT | Qt::Key_F11, "Run to the next nested VM-exit (L2 to L1)");
+    step_exit =
+        make(w, "Next nested e&xit", "exit", Qt::SHIFT | Qt::Key_F11, "Run to the next nested VM-exit (L2 to L1)");
     step_entry->setIconText(QStringLiteral("Entry"));
     step_exit->setIconText(QStringLiteral("Exit"));
     step_nested->setIconText(QStringLiteral("Nested"));
@@ -44,7 +45,8 @@ Actions::Actions(QMainWindow* w) {
     hold_others = make(w, "&Hold the other vCPUs while one steps", "", {}, "Instead of letting them run on meanwhile");
 
     find = make(w, "&Find", "find", QKeySequence::Find, "Find a field, an encoding, a value or a meaning");
-    only_differences = make(w, "Only &differences", "differs", Qt::CTRL | Qt::Key_D, "Show only fields whose vmcs12 and vmcs02 differ");
+    only_differences = make(w, "Only &differences", "differs", Qt::CTRL | Qt::Key_D,
+                            "Show only fields whose vmcs12 and vmcs02 differ");
     only_differences->setIconText(QStringLiteral("Differences"));
     show_absent = make(w, "Show fields that &neither VMCS has", "", {}, "This processor and vmcs12's layout lack them");
     only_changed = make(w, "Only &changed", "", Qt::CTRL | Qt::Key_G, "Show only fields that the transition changed");
@@ -56,7 +58,8 @@ Actions::Actions(QMainWindow* w) {
     theme_dark = make(w, "&Dark", "", {}, "Light text on dark ground");
     about = make(w, "&About vmxscope", "", {}, "What this is");
 
-    for (QAction* action : {hold_others, only_differences, only_changed, show_absent, theme_system, theme_light, theme_dark})
+    for (QAction* action :
+         {hold_others, only_differences, only_changed, show_absent, theme_system, theme_light, theme_dark})
         action->setCheckable(true);
     auto* themes = new QActionGroup(w);
     for (QAction* action : {theme_system, theme_light, theme_dark}) themes->addAction(action);
@@ -116,7 +119,8 @@ QMenu* Actions::fill(QMainWindow* window) {
 }
 
 void Actions::recolour() {
-    for (QAction* action : {attach, detach, step, step_nested, step_entry, step_exit, resume, interrupt, find, only_differences})
+    for (QAction* action :
+         {attach, detach, step, step_nested, step_entry, step_exit, resume, interrupt, find, only_differences})
         action->setIcon(themed_icon(action->property(kDrawing).toString()));
 }
 

@@ -11,12 +11,20 @@ namespace vmxscope::ui {
 namespace {
 
 constexpr int kPadX = 6, kPadY = 3;
-constexpr int kMainFlags = Qt::TextWrapAnywhere | Qt::AlignLeft | Qt::AlignTop;
+constexpr int kMainFlags = Qt::TextWordWrap | Qt::AlignLeft | Qt::AlignTop;
 constexpr int kDetailFlags = Qt::TextWordWrap | Qt::AlignLeft | Qt::AlignTop;
 
-bool flag(const QModelIndex& index, Role role) { return index.data(role).toBool(); }
+bool flag(const QModelIndex& index, Role role) {
+    return index.data(role).toBool();
+}
 
-/// Height of the text above a detail, which may be broken anywhere: names of conditions have no spaces.
+/// Lets a long name ("evmptr_is_valid(hv_evmcs_vmptr)") be broken where its words end: with zero-width spaces.
+QString breakable(QString text) {
+    for (const QChar c : {u'_', u'(', u'&'}) text.replace(c, QString(c) + QChar(0x200b));
+    return text;
+}
+
+/// Height of the text above a detail.
 int main_height(const QFontMetrics& metrics, const QString& text, int width) {
     return metrics.boundingRect(QRect(0, 0, width, 10'000), kMainFlags, text).height();
 }
@@ -124,11 +132,12 @@ void CellDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option, 
     const QFontMetrics metrics(s.font);
     painter->setFont(s.font);
     painter->setPen(text);
-    const QString main = index.data().toString();
+    const QString main = detail.isEmpty() ? index.data().toString() : breakable(index.data().toString());
     if (detail.isEmpty()) {
         // Of a long place ("function+0x4a0") both ends count.
         const auto elide = flag(index, FigureRole) ? Qt::ElideMiddle : Qt::ElideRight;
-        draw_text(painter, room, int(s.align) | Qt::AlignVCenter, metrics.elidedText(main, elide, room.width()), s, index);
+        draw_text(painter, room, int(s.align) | Qt::AlignVCenter, metrics.elidedText(main, elide, room.width()), s,
+                  index);
     } else {
         const int height = main_height(metrics, main, room.width());
         draw_text(painter, QRect(room.left(), room.top(), room.width(), height), kMainFlags, main, s, index);
@@ -149,7 +158,7 @@ QSize CellDelegate::sizeHint(const QStyleOptionViewItem& option, const QModelInd
     if (!detail.isEmpty()) {
         const int glyphs = s.glyphs.isEmpty() ? 0 : QFontMetrics(option.font).horizontalAdvance(s.glyphs) + 4;
         const int room = option.rect.width() > 0 ? option.rect.width() - 2 * kPadX - glyphs : 400;
-        height = main_height(metrics, index.data().toString(), room);
+        height = main_height(metrics, breakable(index.data().toString()), room);
         const QFontMetrics small(detail_font(option.font));
         height += 1 + small.boundingRect(QRect(0, 0, room, 10'000), kDetailFlags, detail).height();
     }

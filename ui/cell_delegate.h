@@ -24,13 +24,14 @@ class CellDelegate : public QStyledItemDelegate {
   private:
     struct Style {
         Look look;
-        QString glyphs;       // left of the text
+        QString glyphs;  // left of the text
         QColor glyph_colour;
         QFont font;
         Qt::Alignment align;
     };
     Style style_of(const QStyleOptionViewItem& option, const QModelIndex& index) const;
-    static void paint_ground(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index, const Style& s);
+    static void paint_ground(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index,
+                             const Style& s);
     static void draw_text(QPainter* painter, const QRect& room, int flags, const QString& text, const Style& s,
                           const QModelIndex& index);
 };

@@ -8,7 +8,9 @@ namespace vmxscope::ui {
 
 namespace {
 
-Mark held_mark(const nested::Condition& c) { return !c.held ? Mark::Unknown : *c.held ? Mark::Agree : Mark::Disagree; }
+Mark held_mark(const nested::Condition& c) {
+    return !c.held ? Mark::Unknown : *c.held ? Mark::Agree : Mark::Disagree;
+}
 
 QString held_text(const nested::Condition& c) {
     if (!c.held && c.value != "not read") return QStringLiteral("– not asked");
@@ -27,7 +29,9 @@ void ConditionsModel::show(std::vector<nested::Condition> conditions) {
 int ConditionsModel::rowCount(const QModelIndex& parent) const {
     return parent.isValid() ? 0 : static_cast<int>(conditions_.size());
 }
-int ConditionsModel::columnCount(const QModelIndex& parent) const { return parent.isValid() ? 0 : kColumnCount; }
+int ConditionsModel::columnCount(const QModelIndex& parent) const {
+    return parent.isValid() ? 0 : kColumnCount;
+}
 
 QVariant ConditionsModel::data(const QModelIndex& index, int role) const {
     if (!checkIndex(index, CheckIndexOption::IndexIsValid)) return {};
@@ -61,7 +65,9 @@ void EvidenceModel::show(TransitionPtr transition) {
 int EvidenceModel::rowCount(const QModelIndex& parent) const {
     return parent.isValid() || !transition_ ? 0 : static_cast<int>(transition_->evidence.size());
 }
-int EvidenceModel::columnCount(const QModelIndex& parent) const { return parent.isValid() ? 0 : kColumnCount; }
+int EvidenceModel::columnCount(const QModelIndex& parent) const {
+    return parent.isValid() ? 0 : kColumnCount;
+}
 
 QVariant EvidenceModel::data(const QModelIndex& index, int role) const {
     if (!checkIndex(index, CheckIndexOption::IndexIsValid)) return {};

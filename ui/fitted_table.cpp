@@ -37,7 +37,9 @@ QSize FittedTable::sizeHint() const {
             horizontalHeader()->sizeHint().height() + verticalHeader()->length() + 2 * frameWidth()};
 }
 
-QSize FittedTable::minimumSizeHint() const { return {0, sizeHint().height()}; }
+QSize FittedTable::minimumSizeHint() const {
+    return {0, sizeHint().height()};
+}
 
 void FittedTable::resizeEvent(QResizeEvent* event) {
     QTableView::resizeEvent(event);

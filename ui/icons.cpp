@@ -7,7 +7,9 @@
 #include "ui/palette.h"
 
 /// Resources in a static library are linked only when somebody asks for them; Qt's macro must be outside namespaces.
-static void load_resources() { Q_INIT_RESOURCE(icons); }
+static void load_resources() {
+    Q_INIT_RESOURCE(icons);
+}
 
 namespace vmxscope::ui {
 

@@ -11,6 +11,7 @@
 #include <QSettings>
 #include <QStackedWidget>
 #include <QStatusBar>
+#include <QTreeView>
 #include <QVBoxLayout>
 
 #include "ui/icons.h"
@@ -29,7 +30,7 @@ namespace vmxscope::ui {
 namespace {
 
 constexpr QSize kWanted{1720, 980};
-constexpr double kListShare = 0.225, kPanelShare = 0.29;  // of the window's width; the fields get the rest
+constexpr double kListShare = 0.235, kPanelShare = 0.29;  // of the window's width; the fields get the rest
 
 }  // namespace
 
@@ -54,7 +55,8 @@ QDockWidget* MainWindow::make_dock(const QString& title, const char* name, QWidg
     auto* dock = new QDockWidget(title, this);
     dock->setObjectName(QString::fromLatin1(name));
     dock->setWidget(inside);
-    dock->setFeatures(QDockWidget::DockWidgetMovable | QDockWidget::DockWidgetFloatable | QDockWidget::DockWidgetClosable);
+    dock->setFeatures(QDockWidget::DockWidgetMovable | QDockWidget::DockWidgetFloatable |
+                      QDockWidget::DockWidgetClosable);
     addDockWidget(area, dock);
     dock->hide();
     return dock;
@@ -67,7 +69,8 @@ void MainWindow::make_layout() {
     welcome_ = new WelcomePage;
     attaching_ = new AttachPage;
     vmcs_ = new VmcsView;
-    for (QWidget* page : {static_cast<QWidget*>(welcome_), static_cast<QWidget*>(attaching_), static_cast<QWidget*>(vmcs_)})
+    for (QWidget* page :
+         {static_cast<QWidget*>(welcome_), static_cast<QWidget*>(attaching_), static_cast<QWidget*>(vmcs_)})
         pages_->addWidget(page);
     auto* layout = new QVBoxLayout(centre);
     layout->setContentsMargins(0, 0, 0, 0);
@@ -122,8 +125,7 @@ void MainWindow::connect_actions() {
 
 void MainWindow::connect_session() {
     connect(&session_, &Session::state_changed, this, &MainWindow::update_state);
-    connect(&session_, &Session::status_changed, this,
-            [this] { status_->show_session(session_, list_.let_go()); });
+    connect(&session_, &Session::status_changed, this, [this] { status_->show_session(session_, list_.let_go()); });
     connect(&session_, &Session::targets, welcome_->picker(), &TargetPicker::set_targets);
     connect(&session_, &Session::progress, attaching_, &AttachPage::progress);
     connect(&session_, &Session::connected, this, &MainWindow::on_connected);
@@ -183,7 +185,9 @@ void MainWindow::on_connected(bool again) {
 
 void MainWindow::on_stopped(const core::Stop& stop) {
     list_view_->show_vcpu_column(session_.vcpus().size() > 1);
+    const bool first = !shown_.isValid();
     if (stop.seq != 0 && list_.row_of(stop.seq) >= 0) go_live();
+    if (first) vmcs_->tree()->setFocus();
     if (stop.seq == 0) update_state();
 }
 
@@ -198,8 +202,9 @@ void MainWindow::step(core::StepKind kind) {
 void MainWindow::show_row(int row) {
     shown_ = row < 0 ? QPersistentModelIndex() : QPersistentModelIndex(list_.index(row, 0));
     const QString empty = session_.state() == Session::State::Held
-                              ? QStringLiteral("Held before the first transition.\n\nStep to it with F10, or to the first nested "
-                                               "one with F9.")
+                              ? QStringLiteral(
+                                    "Held before the first transition.\n\nStep to it with F10, or to the first nested "
+                                    "one with F9.")
                               : QStringLiteral("No transition has been seen yet.");
     vmcs_->show_row(list_, row, empty);
     pdptrs_->show_row(list_, row);
@@ -241,13 +246,15 @@ void MainWindow::update_state() {
         pdptr_dock_->setVisible(docks);
         docks_shown_ = docks;
         if (docks)
-            resizeDocks({list_dock_, pdptr_dock_}, {int(width() * kListShare), int(width() * kPanelShare)}, Qt::Horizontal);
+            resizeDocks({list_dock_, pdptr_dock_}, {int(width() * kListShare), int(width() * kPanelShare)},
+                        Qt::Horizontal);
     }
     if (!shown_.isValid()) show_row(-1);
     actions_.enable(state, any, session_.vcpus().size() > 1);
     status_->show_session(session_, list_.let_go());
     const QString target = session_.uri();
-    setWindowTitle(target.isEmpty() || state == S::Idle ? QStringLiteral("vmxscope") : target + QStringLiteral(" – vmxscope"));
+    setWindowTitle(target.isEmpty() || state == S::Idle ? QStringLiteral("vmxscope")
+                                                        : target + QStringLiteral(" – vmxscope"));
 }
 
 void MainWindow::set_theme(ThemeChoice theme) {
@@ -270,8 +277,8 @@ void MainWindow::recolour() {
 }
 
 void MainWindow::save_picture() {
-    const QString file = QFileDialog::getSaveFileName(this, QStringLiteral("Save picture"), QStringLiteral("vmxscope.png"),
-                                                      QStringLiteral("Pictures (*.png)"));
+    const QString file = QFileDialog::getSaveFileName(
+        this, QStringLiteral("Save picture"), QStringLiteral("vmxscope.png"), QStringLiteral("Pictures (*.png)"));
     if (!file.isEmpty() && !grab().save(file))
         message_->say(MessageBar::Kind::Error, QStringLiteral("Cannot write %1.").arg(file),
                       QStringLiteral("Choose a folder that you may write to."));
@@ -280,8 +287,9 @@ void MainWindow::save_picture() {
 void MainWindow::show_about() {
     QMessageBox::about(
         this, QStringLiteral("About vmxscope"),
-        QStringLiteral("<h3>vmxscope %1</h3><p>An interactive VMX debugger for nested virtualization on Linux/KVM: vmcs12 "
-                       "beside vmcs02, and what KVM did with the PDPTRs.</p><p>GPL-2.0-or-later</p>")
+        QStringLiteral(
+            "<h3>vmxscope %1</h3><p>An interactive VMX debugger for nested virtualization on Linux/KVM: vmcs12 "
+            "beside vmcs02, and what KVM did with the PDPTRs.</p><p>GPL-2.0-or-later</p>")
             .arg(QCoreApplication::applicationVersion()));
 }
 

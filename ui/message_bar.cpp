@@ -48,7 +48,9 @@ void MessageBar::clear() {
     hide();
 }
 
-QString MessageBar::text() const { return text_->text(); }
+QString MessageBar::text() const {
+    return text_->text();
+}
 
 void MessageBar::recolour() {
     const Look look = kind_ == Kind::Error ? colors().error() : colors().notice();

@@ -24,11 +24,21 @@ Look look(const char* text, const char* ground, const char* strong) {
 
 Palette::Palette(Theme theme) : theme_(theme) {}
 
-QColor Palette::base() const { return dark() ? QColor(0x1c, 0x1f, 0x24) : QColor(0xff, 0xff, 0xff); }
-QColor Palette::text() const { return dark() ? QColor(0xe6, 0xe8, 0xeb) : QColor(0x1b, 0x1f, 0x24); }
-QColor Palette::muted() const { return dark() ? QColor(0x9a, 0xa2, 0xad) : QColor(0x5e, 0x66, 0x70); }
-QColor Palette::group() const { return dark() ? QColor(0x2a, 0x2f, 0x37) : QColor(0xe9, 0xec, 0xf0); }
-QColor Palette::line() const { return dark() ? QColor(0x3a, 0x40, 0x4a) : QColor(0xd3, 0xd8, 0xde); }
+QColor Palette::base() const {
+    return dark() ? QColor(0x1c, 0x1f, 0x24) : QColor(0xff, 0xff, 0xff);
+}
+QColor Palette::text() const {
+    return dark() ? QColor(0xe6, 0xe8, 0xeb) : QColor(0x1b, 0x1f, 0x24);
+}
+QColor Palette::muted() const {
+    return dark() ? QColor(0x9a, 0xa2, 0xad) : QColor(0x5e, 0x66, 0x70);
+}
+QColor Palette::group() const {
+    return dark() ? QColor(0x2a, 0x2f, 0x37) : QColor(0xe9, 0xec, 0xf0);
+}
+QColor Palette::line() const {
+    return dark() ? QColor(0x3a, 0x40, 0x4a) : QColor(0xd3, 0xd8, 0xde);
+}
 
 QPalette Palette::qt() const {
     const QColor window = dark() ? QColor(0x25, 0x29, 0x30) : QColor(0xf4, 0xf5, 0xf7);
@@ -80,8 +90,12 @@ Look Palette::changed() const {
     return dark() ? look("#8fd3ff", "#1c1f24", "#56b4e9") : look("#00528c", "#ffffff", "#0072b2");
 }
 
-Look Palette::error() const { return mark(Mark::Alarm); }
-Look Palette::notice() const { return mark(Mark::Undefined); }
+Look Palette::error() const {
+    return mark(Mark::Alarm);
+}
+Look Palette::notice() const {
+    return mark(Mark::Undefined);
+}
 
 QBrush Palette::hatch() const {
     QColor line = mark(Mark::Undefined).strong;
@@ -89,7 +103,9 @@ QBrush Palette::hatch() const {
     return QBrush(line, Qt::BDiagPattern);
 }
 
-const Palette& colors() { return current; }
+const Palette& colors() {
+    return current;
+}
 
 void use_theme(Theme theme) {
     current = Palette(theme);
@@ -100,7 +116,8 @@ void use_theme(Theme theme) {
 
 Theme system_theme() {
     const QPalette p = QApplication::palette();
-    return p.color(QPalette::Window).lightness() < p.color(QPalette::WindowText).lightness() ? Theme::Dark : Theme::Light;
+    return p.color(QPalette::Window).lightness() < p.color(QPalette::WindowText).lightness() ? Theme::Dark
+                                                                                             : Theme::Light;
 }
 
 double contrast(const QColor& a, const QColor& b) {

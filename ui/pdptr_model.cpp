@@ -26,8 +26,12 @@ void PdptrModel::show(TransitionPtr transition, const std::optional<nested::Verd
     emit headerDataChanged(Qt::Horizontal, 0, kColumnCount - 1);
 }
 
-int PdptrModel::rowCount(const QModelIndex& parent) const { return parent.isValid() ? 0 : kPdptrs; }
-int PdptrModel::columnCount(const QModelIndex& parent) const { return parent.isValid() ? 0 : kColumnCount; }
+int PdptrModel::rowCount(const QModelIndex& parent) const {
+    return parent.isValid() ? 0 : kPdptrs;
+}
+int PdptrModel::columnCount(const QModelIndex& parent) const {
+    return parent.isValid() ? 0 : kColumnCount;
+}
 
 vmx::Value PdptrModel::value(int row, int column) const {
     if (!transition_) return {};
@@ -55,7 +59,8 @@ QString PdptrModel::tool_tip(int row, int column) const {
     if (!v.known()) return value_explanation(v);
     const QString decoded = qs(vmx::describe_pdpte(v.bits));
     return undefined(column)
-               ? QStringLiteral("Undefined: by the SDM nobody may rely on this value here. Its bits would say: ") + decoded
+               ? QStringLiteral("Undefined: by the SDM nobody may rely on this value here. Its bits would say: ") +
+                     decoded
                : decoded;
 }
 

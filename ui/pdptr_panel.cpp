@@ -99,16 +99,20 @@ void PdptrPanel::show_row(const TransitionListModel& list, int row) {
 
     const bool seen = transition && !transition->evidence.empty();
     agree_->say(!verdict || !verdict->agree ? Mark::Disagree
-                : verdict->by_evidence == nested::Did::Unknown || verdict->by_rule == nested::Did::Unknown ? Mark::Unknown
-                                                                                                          : Mark::Agree,
+                : verdict->by_evidence == nested::Did::Unknown || verdict->by_rule == nested::Did::Unknown
+                    ? Mark::Unknown
+                    : Mark::Agree,
                 verdict ? agreement_text(*verdict) : QString());
     evidence_caption_->setText(seen ? QStringLiteral("Evidence: what KVM executed") : QStringLiteral("Evidence"));
     no_evidence_->setVisible(verdict && !seen);
     evidence_table_->setVisible(seen);
-    const std::initializer_list<QWidget*> with_verdict = {table_, conditions_caption_, conditions_table_, evidence_caption_};
+    const std::initializer_list<QWidget*> with_verdict = {table_, conditions_caption_, conditions_table_,
+                                                          evidence_caption_};
     for (QWidget* widget : with_verdict) widget->setVisible(verdict.has_value());
 }
 
-void PdptrPanel::recolour() { banner_->recolour(); }
+void PdptrPanel::recolour() {
+    banner_->recolour();
+}
 
 }  // namespace vmxscope::ui

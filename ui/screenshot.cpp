@@ -9,9 +9,12 @@ Screenshot::Screenshot(MainWindow& window, Session& session, ScreenshotJob job, 
     limit_->setSingleShot(true);
     limit_->setInterval(job_.limit_s * 1000);
     connect(limit_, &QTimer::timeout, this, [this] {
-        fail(QStringLiteral("No stop came within %1 s after step %2 of %3. The guest may not run an L2: see what it does "
-                            "with vmxscopectl, or give --timeout.")
-                 .arg(job_.limit_s).arg(stepped_).arg(job_.steps));
+        fail(QStringLiteral(
+                 "No stop came within %1 s after step %2 of %3. The guest may not run an L2: see what it does "
+                 "with vmxscopectl, or give --timeout.")
+                 .arg(job_.limit_s)
+                 .arg(stepped_)
+                 .arg(job_.steps));
     });
     const auto sentence = [](const QString& what, const QString& remedy) {
         return remedy.isEmpty() ? what : what + QLatin1Char(' ') + remedy;
@@ -19,7 +22,8 @@ Screenshot::Screenshot(MainWindow& window, Session& session, ScreenshotJob job, 
     connect(&session_, &Session::progress, this, [this](const QString& text, double) { emit progress(text); });
     // The list is complete: no more rows will come in while the picture is taken.
     connect(&session_, &Session::caught_up, this, &Screenshot::next);
-    connect(&session_, &Session::trouble, this, [=, this](const QString& a, const QString& b) { fail(sentence(a, b)); });
+    connect(&session_, &Session::trouble, this,
+            [=, this](const QString& a, const QString& b) { fail(sentence(a, b)); });
     connect(&session_, &Session::lost, this, [=, this](const QString& a, const QString& b) { fail(sentence(a, b)); });
     connect(&session_, &Session::guest_gone, this, [this](const QString& text) {
         fail(QStringLiteral("The guest ended after %1 of %2 steps. %3").arg(stepped_).arg(job_.steps).arg(text));

@@ -95,7 +95,9 @@ void Session::set_state_unattached() {
     set_state(attached_uri_ == uri_ && was_lost_ ? State::Lost : State::Idle);
 }
 
-void Session::list_targets() { emit list_wanted(); }
+void Session::list_targets() {
+    emit list_wanted();
+}
 
 void Session::attach(const QString& uri) {
     if (state_ == State::Attaching || uri.trimmed().isEmpty()) return;
@@ -109,7 +111,9 @@ void Session::cancel_attach() {
     if (state_ == State::Attaching) worker_->cancel();
 }
 
-void Session::retry() { attach(uri_); }
+void Session::retry() {
+    attach(uri_);
+}
 
 void Session::step(const StepRequest& request) {
     if (state_ == State::Held) emit step_wanted(request);

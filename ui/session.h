@@ -17,9 +17,9 @@ class Session : public QObject {
         Attaching,  // with progress()
         Held,       // every vCPU is stopped
         Running,
-        Stopping,   // asked to stop, not yet stopped
-        Lost,       // the connection broke; retry() attaches again
-        Ended,      // the guest is gone
+        Stopping,  // asked to stop, not yet stopped
+        Lost,      // the connection broke; retry() attaches again
+        Ended,     // the guest is gone
     };
     Q_ENUM(State)
 

@@ -160,18 +160,18 @@ void SessionWorker::step(const StepRequest& request) {
     let_go(actions);
 }
 
-void SessionWorker::resume() { let_go({{std::nullopt, std::nullopt}}); }
+void SessionWorker::resume() {
+    let_go({{std::nullopt, std::nullopt}});
+}
 
 void SessionWorker::interrupt() {
     if (!target_ || !running_) return;
-    if (auto done = target_->interrupt(); !done)
-        emit command_failed(qs(done.error().what), qs(done.error().remedy));
+    if (auto done = target_->interrupt(); !done) emit command_failed(qs(done.error().what), qs(done.error().remedy));
 }
 
 void SessionWorker::detach() {
     if (target_)
-        if (auto done = target_->detach(); !done)
-            emit command_failed(qs(done.error().what), qs(done.error().remedy));
+        if (auto done = target_->detach(); !done) emit command_failed(qs(done.error().what), qs(done.error().remedy));
     drop();
     emit detached();
 }

@@ -13,7 +13,7 @@ namespace vmxscope::ui {
 
 namespace {
 
-constexpr int kColumn = 620;      // pixels: lines longer than this are hard to read
+constexpr int kColumn = 620;  // pixels: lines longer than this are hard to read
 constexpr int kStepsShown = 8;
 
 QLabel* title_label(const QString& text, QWidget* parent) {
@@ -105,7 +105,9 @@ void AttachPage::progress(const QString& text, double fraction) {
     refresh();
 }
 
-void AttachPage::end() { tick_->stop(); }
+void AttachPage::end() {
+    tick_->stop();
+}
 
 void AttachPage::refresh() {
     elapsed_->setText(QStringLiteral("%1 s").arg(since_.elapsed() / 1000));

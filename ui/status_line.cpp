@@ -56,8 +56,10 @@ StatusLine::StatusLine(QWidget* parent)
     QFont bold = state_->font();
     bold.setBold(true);
     state_->setFont(bold);
-    vcpu_->setToolTip(QStringLiteral("Which vCPU the step commands move; the others run on meanwhile, or stay held (Run menu)"));
-    missing_->setToolTip(QStringLiteral("Records lost for want of room since attach, and what else is not in the list"));
+    vcpu_->setToolTip(
+        QStringLiteral("Which vCPU the step commands move; the others run on meanwhile, or stay held (Run menu)"));
+    missing_->setToolTip(
+        QStringLiteral("Records lost for want of room since attach, and what else is not in the list"));
     auto* layout = new QHBoxLayout(this);
     layout->setContentsMargins(8, 2, 8, 2);
     layout->setSpacing(18);
@@ -74,7 +76,7 @@ void StatusLine::fill_vcpus(const QList<core::Vcpu>& vcpus) {
     const bool several = vcpus.size() > 1;
     vcpu_->setVisible(several);
     vcpu_label_->setVisible(vcpus.size() == 1);
-    if (vcpus.size() == 1) vcpu_label_->setText(QStringLiteral("vCPU %1 %2").arg(vcpus[0].id).arg(state_text(vcpus[0].state)));
+    if (vcpus.size() == 1) vcpu_label_->setText(QStringLiteral("vCPU %1").arg(vcpus[0].id));
     const QVariant before = vcpu_->currentData();
     if (vcpu_->count() != vcpus.size() + 1) {
         vcpu_->clear();
@@ -95,10 +97,12 @@ std::optional<std::uint32_t> StatusLine::vcpu() const {
 void StatusLine::show_session(const Session& session, quint64 let_go) {
     QString state = name_of(session.state());
     if (session.state() == Session::State::Held)
-        state += session.live_seq() ? QStringLiteral(" at #%1").arg(session.live_seq()) : QStringLiteral(" before the first transition");
+        state += session.live_seq() ? QStringLiteral(" at #%1").arg(session.live_seq())
+                                    : QStringLiteral(" before the first transition");
     state_->setText(state);
     const core::TargetInfo& info = session.info();
-    const bool shown = session.attached() || session.state() == Session::State::Lost || session.state() == Session::State::Ended;
+    const bool shown =
+        session.attached() || session.state() == Session::State::Lost || session.state() == Session::State::Ended;
     QString target = shown ? qs(info.name) : session.uri();
     if (shown && !info.kernel.empty()) target += QStringLiteral("  ·  L0 Linux %1").arg(qs(info.kernel));
     target_->setText(target);

@@ -29,7 +29,8 @@ QVariant TargetListModel::data(const QModelIndex& index, int role) const {
     if (role == Qt::DisplayRole) return qs(target.uri);
     const QString why = target.available ? QString() : QStringLiteral("✗ ") + qs(target.why_not);
     if (role == DetailRole) return target.available ? qs(target.summary) : why;
-    if (role == Qt::ToolTipRole) return target.available ? qs(target.summary) : qs(target.summary) + QLatin1Char('\n') + why;
+    if (role == Qt::ToolTipRole)
+        return target.available ? qs(target.summary) : qs(target.summary) + QLatin1Char('\n') + why;
     if (role == MarkRole) return static_cast<int>(target.available ? Mark::None : Mark::Unknown);
     return {};
 }
@@ -41,7 +42,15 @@ Qt::ItemFlags TargetListModel::flags(const QModelIndex& index) const {
 }
 
 TargetPicker::TargetPicker(QWidget* parent)
-    : QWidget(parent), list_(new QListView(this)), uri_(new QLineEdit(this)), attach_(new QPushButton(QStringLiteral("Attach"), this)) {
+    : QWidget(parent),
+      list_(new QListView(this)),
+      nothing_(new QLabel(QStringLiteral("Looking for targets …"), list_->viewport())),
+      uri_(new QLineEdit(this)),
+      attach_(new QPushButton(QStringLiteral("Attach"), this)) {
+    nothing_->setAlignment(Qt::AlignCenter);
+    nothing_->setWordWrap(true);
+    auto* over = new QVBoxLayout(list_->viewport());
+    over->addWidget(nothing_);
     list_->setModel(&model_);
     list_->setItemDelegate(new CellDelegate(list_));
     list_->setResizeMode(QListView::Adjust);
@@ -58,17 +67,26 @@ TargetPicker::TargetPicker(QWidget* parent)
     layout->addWidget(list_, 1);
     layout->addLayout(line);
 
-    connect(list_->selectionModel(), &QItemSelectionModel::currentChanged, this,
-            [this](const QModelIndex& now) { if (now.isValid()) uri_->setText(now.data().toString()); });
+    connect(list_->selectionModel(), &QItemSelectionModel::currentChanged, this, [this](const QModelIndex& now) {
+        if (now.isValid()) uri_->setText(now.data().toString());
+    });
     connect(list_, &QListView::activated, this, &TargetPicker::ask);
     connect(uri_, &QLineEdit::textChanged, this, [this] { attach_->setEnabled(!uri().isEmpty()); });
     connect(uri_, &QLineEdit::returnPressed, this, &TargetPicker::ask);
     connect(attach_, &QPushButton::clicked, this, &TargetPicker::ask);
 }
 
-void TargetPicker::set_targets(const QList<core::TargetName>& targets) { model_.set(targets); }
-void TargetPicker::set_uri(const QString& uri) { uri_->setText(uri); }
-QString TargetPicker::uri() const { return uri_->text().trimmed(); }
+void TargetPicker::set_targets(const QList<core::TargetName>& targets) {
+    model_.set(targets);
+    nothing_->setText(QStringLiteral("No nested guest was found on this machine.\nType a target below."));
+    nothing_->setVisible(targets.isEmpty());
+}
+void TargetPicker::set_uri(const QString& uri) {
+    uri_->setText(uri);
+}
+QString TargetPicker::uri() const {
+    return uri_->text().trimmed();
+}
 
 void TargetPicker::ask() {
     if (!uri().isEmpty()) emit attach_asked(uri());

@@ -7,6 +7,7 @@
 
 #include "core/target.h"
 
+class QLabel;
 class QLineEdit;
 class QListView;
 class QPushButton;
@@ -44,6 +45,7 @@ class TargetPicker : public QWidget {
     void ask();
     TargetListModel model_;
     QListView* list_;
+    QLabel* nothing_;  // over the list while it is empty
     QLineEdit* uri_;
     QPushButton* attach_;
 };

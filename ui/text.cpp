@@ -7,7 +7,9 @@
 
 namespace vmxscope::ui {
 
-QString hex(std::uint64_t bits) { return QStringLiteral("0x") + QString::number(bits, 16); }
+QString hex(std::uint64_t bits) {
+    return QStringLiteral("0x") + QString::number(bits, 16);
+}
 
 QString value_text(const vmx::Value& value) {
     switch (value.state) {
@@ -31,7 +33,9 @@ QString value_explanation(const vmx::Value& value) {
     return {};
 }
 
-QString levels_text(nested::Kind kind) { return qs(nested::levels_of(kind)).replace("->", QStringLiteral(" → ")); }
+QString levels_text(nested::Kind kind) {
+    return qs(nested::levels_of(kind)).replace("->", QStringLiteral(" → "));
+}
 
 QString exit_reason_text(const nested::ExitInfo& exit) {
     if (!exit.reason.known()) return {};
@@ -40,7 +44,8 @@ QString exit_reason_text(const nested::ExitInfo& exit) {
 }
 
 QString exit_reason_name(const nested::ExitInfo& exit) {
-    return exit.reason.known() ? qs(vmx::describe_exit_reason(static_cast<std::uint32_t>(exit.reason.bits))) : QString();
+    return exit.reason.known() ? qs(vmx::describe_exit_reason(static_cast<std::uint32_t>(exit.reason.bits)))
+                               : QString();
 }
 
 QString headline(const nested::Transition& t) {
@@ -74,6 +79,8 @@ QString field_meaning(vmx::Field field, const vmx::Value& vmcs12, const vmx::Val
     return QStringLiteral("vmcs12: %1 · vmcs02: %2").arg(in12.isEmpty() ? QStringLiteral("–") : in12, in02);
 }
 
-QString state_text(core::VcpuState state) { return qs(core::name_of(state)); }
+QString state_text(core::VcpuState state) {
+    return qs(core::name_of(state));
+}
 
 }  // namespace vmxscope::ui

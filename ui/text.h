@@ -12,7 +12,9 @@
 
 namespace vmxscope::ui {
 
-inline QString qs(std::string_view text) { return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size())); }
+inline QString qs(std::string_view text) {
+    return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
+}
 
 /// "0x103001", not padded: columns are aligned right, so digits of equal weight stand below each other.
 QString hex(std::uint64_t bits);

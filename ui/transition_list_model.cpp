@@ -85,7 +85,9 @@ int TransitionListModel::rowCount(const QModelIndex& parent) const {
     return parent.isValid() ? 0 : static_cast<int>(rows_.size());
 }
 
-int TransitionListModel::columnCount(const QModelIndex& parent) const { return parent.isValid() ? 0 : kColumnCount; }
+int TransitionListModel::columnCount(const QModelIndex& parent) const {
+    return parent.isValid() ? 0 : kColumnCount;
+}
 
 QString TransitionListModel::text(int row, int column) const {
     const nested::Transition& t = *at(row);
@@ -106,9 +108,11 @@ QString TransitionListModel::tool_tip(int row, int column) const {
     if (column == Pdptr && r.verdict) lines << verdict_line(*r.verdict) << qs(r.verdict->reason);
     if (column == Reason) lines << exit_reason_text(r.transition->exit);
     if (const quint64 missing = missing_before(row))
-        lines << QStringLiteral("%1 transitions before this one are not in the list: lost, or not fetched.").arg(missing);
+        lines
+            << QStringLiteral("%1 transitions before this one are not in the list: lost, or not fetched.").arg(missing);
     if (r.transition->lost_before > 0)
-        lines << QStringLiteral("%1 records were lost for want of room just before this one.").arg(r.transition->lost_before);
+        lines << QStringLiteral("%1 records were lost for want of room just before this one.")
+                     .arg(r.transition->lost_before);
     if (r.connection != connection_) lines << QStringLiteral("Seen on an earlier connection.");
     lines.removeAll(QString());
     return lines.join(QLatin1Char('\n'));
@@ -158,7 +162,8 @@ bool TransitionFilter::filterAcceptsRow(int row, const QModelIndex& parent) cons
     if (show_ == Show::Undefined && !pdptr.data(UndefinedRole).toBool()) return false;
     if (text_.isEmpty()) return true;
     for (int column = 0; column < sourceModel()->columnCount(parent); ++column)
-        if (sourceModel()->index(row, column, parent).data().toString().contains(text_, Qt::CaseInsensitive)) return true;
+        if (sourceModel()->index(row, column, parent).data().toString().contains(text_, Qt::CaseInsensitive))
+            return true;
     return false;
 }
 

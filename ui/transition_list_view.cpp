@@ -12,7 +12,11 @@
 namespace vmxscope::ui {
 
 TransitionListView::TransitionListView(TransitionListModel* list, QWidget* parent)
-    : QWidget(parent), list_(list), search_(new QLineEdit(this)), show_(new QComboBox(this)), view_(new QTreeView(this)) {
+    : QWidget(parent),
+      list_(list),
+      search_(new QLineEdit(this)),
+      show_(new QComboBox(this)),
+      view_(new QTreeView(this)) {
     using T = TransitionListModel;
     filter_.setSourceModel(list_);
     search_->setPlaceholderText(QStringLiteral("Filter"));
@@ -27,6 +31,7 @@ TransitionListView::TransitionListView(TransitionListModel* list, QWidget* paren
     view_->setSelectionBehavior(QAbstractItemView::SelectRows);
     view_->setAccessibleName(QStringLiteral("Transitions"));
     auto* header = view_->header();
+    header->setMinimumSectionSize(20);
     header->setStretchLastSection(true);
     const QFontMetrics metrics(view_->font());
     const auto width = [&](const char* widest) { return metrics.horizontalAdvance(QString::fromUtf8(widest)) + 16; };
@@ -34,6 +39,7 @@ TransitionListView::TransitionListView(TransitionListModel* list, QWidget* paren
     header->resizeSection(T::Vcpu, width("vCPU"));
     header->resizeSection(T::Kind, width("nested-entry"));
     header->resizeSection(T::Reason, width("EPT_VIOLATION"));
+    header->resizeSection(T::Pdptr, width("○⚠ skipped"));
     view_->setColumnHidden(T::Levels, true);  // the kind's name says it; it is in the heading and can be shown
     show_vcpu_column(false);
 
@@ -75,6 +81,8 @@ int TransitionListView::neighbour(int row, int steps) const {
     return filter_.mapToSource(filter_.index(wanted, 0)).row();
 }
 
-void TransitionListView::show_vcpu_column(bool on) { view_->setColumnHidden(TransitionListModel::Vcpu, !on); }
+void TransitionListView::show_vcpu_column(bool on) {
+    view_->setColumnHidden(TransitionListModel::Vcpu, !on);
+}
 
 }  // namespace vmxscope::ui

@@ -44,14 +44,18 @@ void Tag::say(Mark mark, const QString& text) {
     update();
 }
 
-QString Tag::full_text() const { return glyph_of(mark_) + QLatin1Char(' ') + text_; }
+QString Tag::full_text() const {
+    return glyph_of(mark_) + QLatin1Char(' ') + text_;
+}
 
 QSize Tag::sizeHint() const {
     const QFontMetrics metrics(scaled(font(), 1.0, true));
     return {metrics.horizontalAdvance(full_text()) + 20, metrics.height() + 10};
 }
 
-QSize Tag::minimumSizeHint() const { return {0, sizeHint().height()}; }
+QSize Tag::minimumSizeHint() const {
+    return {0, sizeHint().height()};
+}
 
 void Tag::paintEvent(QPaintEvent*) {
     const Look look = colors().mark(mark_);
@@ -106,8 +110,9 @@ void VerdictBanner::show_verdict(const TransitionPtr& transition, const std::opt
     if (!verdict || !transition) {
         word_->setText(QStringLiteral("No verdict yet"));
         where_->clear();
-        reason_->setText(QStringLiteral("Nested entries and exits move the PDPTRs; none has been seen. Step to the next "
-                                        "one with F9."));
+        reason_->setText(
+            QStringLiteral("Nested entries and exits move the PDPTRs; none has been seen. Step to the next "
+                           "one with F9."));
         used_->clear();
         undefined_->say(Mark::None, {});
         alarm_->say(Mark::None, {});

@@ -8,7 +8,19 @@
 namespace vmxscope::ui {
 
 /// What a coloured mark means. Each has a glyph and a word of its own, so none is told by colour alone.
-enum class Mark : int { None, Copied, CopiedUnused, FromMemory, FromUserspace, Skipped, Undefined, Alarm, Agree, Disagree, Unknown };
+enum class Mark : int {
+    None,
+    Copied,
+    CopiedUnused,
+    FromMemory,
+    FromUserspace,
+    Skipped,
+    Undefined,
+    Alarm,
+    Agree,
+    Disagree,
+    Unknown
+};
 
 Mark mark_of(nested::Did did);
 /// "●" for Copied, "▨" for Undefined, …

@@ -18,7 +18,9 @@ bool is_pdptr(vmx::Field f) {
     return f == GUEST_PDPTR0 || f == GUEST_PDPTR1 || f == GUEST_PDPTR2 || f == GUEST_PDPTR3;
 }
 
-const vmx::FieldInfo& info(std::size_t field) { return vmx::all_fields()[field]; }
+const vmx::FieldInfo& info(std::size_t field) {
+    return vmx::all_fields()[field];
+}
 
 }  // namespace
 
@@ -110,7 +112,9 @@ int VmcsModel::rowCount(const QModelIndex& parent) const {
     return static_cast<int>(groups_[static_cast<size_t>(parent.row())].fields.size());
 }
 
-int VmcsModel::columnCount(const QModelIndex&) const { return kColumnCount; }
+int VmcsModel::columnCount(const QModelIndex&) const {
+    return kColumnCount;
+}
 
 std::size_t VmcsModel::field_at(const QModelIndex& index) const {
     return groups_[index.internalId()].fields[static_cast<size_t>(index.row())];
@@ -152,7 +156,8 @@ QString VmcsModel::meaning(std::size_t field) const {
     const Cell& good = in12.undefined ? in02 : in12;
     const QString rest = field_meaning(f, good.value, good.value);
     return QStringLiteral("undefined in %1 · %2: %3")
-        .arg(QLatin1String(in12.undefined ? "vmcs12" : "vmcs02"), QLatin1String(in12.undefined ? "vmcs02" : "vmcs12"), rest);
+        .arg(QLatin1String(in12.undefined ? "vmcs12" : "vmcs02"), QLatin1String(in12.undefined ? "vmcs02" : "vmcs12"),
+             rest);
 }
 
 QString VmcsModel::tool_tip(std::size_t field, int column) const {
@@ -206,7 +211,9 @@ QVariant VmcsModel::headerData(int section, Qt::Orientation orientation, int rol
     }
 }
 
-VmcsFilter::VmcsFilter(QObject* parent) : QSortFilterProxyModel(parent) { setRecursiveFilteringEnabled(true); }
+VmcsFilter::VmcsFilter(QObject* parent) : QSortFilterProxyModel(parent) {
+    setRecursiveFilteringEnabled(true);
+}
 
 void VmcsFilter::set_text(const QString& text) {
     text_ = text.trimmed();

@@ -20,7 +20,8 @@ namespace {
 QString exit_facts(const nested::Transition& t) {
     QStringList facts;
     const auto add = [&](const char* name, const vmx::Value& v, bool even_zero) {
-        if (v.known() && (even_zero || v.bits != 0)) facts << QString::fromLatin1(name) + QLatin1Char(' ') + hex(v.bits);
+        if (v.known() && (even_zero || v.bits != 0))
+            facts << QString::fromLatin1(name) + QLatin1Char(' ') + hex(v.bits);
     };
     if (t.exit.reason.known()) facts << QStringLiteral("exit reason ") + exit_reason_text(t.exit);
     add("qualification", t.exit.qualification, true);
@@ -50,7 +51,8 @@ VmcsView::VmcsView(QWidget* parent) : QWidget(parent) {
     layout->setContentsMargins(8, 8, 8, 4);
     layout->setSpacing(6);
     layout->addWidget(make_heading());
-    layout->addWidget(make_filter_line());
+    filter_line_ = make_filter_line();
+    layout->addWidget(filter_line_);
     make_tree();
     layout->addWidget(tree_, 1);
     nothing_ = new QLabel(this);
@@ -124,18 +126,22 @@ void VmcsView::make_tree() {
     const int value_width = figures.horizontalAdvance(QStringLiteral("0x0123456789abcdef")) + 40;
     auto* header = tree_->header();
     header->setStretchLastSection(true);
-    header->resizeSection(VmcsModel::Name, tree_->fontMetrics().horizontalAdvance(QStringLiteral("SECONDARY_VM_EXEC_CONTROL")) + 40);
+    header->resizeSection(VmcsModel::Name,
+                          tree_->fontMetrics().horizontalAdvance(QStringLiteral("SECONDARY_VM_EXEC_CONTROL")) + 40);
     header->resizeSection(VmcsModel::Vmcs12, value_width);
     header->resizeSection(VmcsModel::Vmcs02, value_width);
-    connect(tree_, &QTreeView::collapsed, this, [this](const QModelIndex& i) { collapsed_.insert(i.data().toString()); });
-    connect(tree_, &QTreeView::expanded, this, [this](const QModelIndex& i) { collapsed_.remove(i.data().toString()); });
+    connect(tree_, &QTreeView::collapsed, this,
+            [this](const QModelIndex& i) { collapsed_.insert(i.data().toString()); });
+    connect(tree_, &QTreeView::expanded, this,
+            [this](const QModelIndex& i) { collapsed_.remove(i.data().toString()); });
     connect(&filter_, &QAbstractItemModel::rowsInserted, this, &VmcsView::restore_expansion);
     restore_expansion();
 }
 
 QWidget* VmcsView::make_legend() {
     legend_ = new QLabel(this);
-    legend_->setText(QStringLiteral("≠ vmcs12 and vmcs02 differ    Δ changed by this transition    ▨ undefined: not to be relied on"));
+    legend_->setText(QStringLiteral(
+        "≠ vmcs12 and vmcs02 differ    Δ changed by this transition    ▨ undefined: not to be relied on"));
     return legend_;
 }
 
@@ -169,7 +175,8 @@ void VmcsView::show_row(const TransitionListModel& list, int row, const QString&
     const TransitionPtr t = any ? list.at(row) : nullptr;
     const int previous = any ? list.previous_row(row) : -1;
     model_.show(t, previous < 0 ? nullptr : list.at(previous), any ? list.verdict_at(row) : std::nullopt);
-    tree_->setVisible(any);
+    for (QWidget* widget : {static_cast<QWidget*>(tree_), filter_line_, static_cast<QWidget*>(legend_)})
+        widget->setVisible(any);
     nothing_->setVisible(!any);
     nothing_->setText(empty);
     heading_->setVisible(any);
@@ -193,20 +200,26 @@ void VmcsView::set_live(quint64 shown_seq, quint64 live_seq) {
     if (away) away_->setText(QStringLiteral("ℹ looking at #%1, live is at #%2").arg(shown_seq).arg(live_seq));
 }
 
-QString VmcsView::heading() const { return heading_->isHidden() ? nothing_->text() : heading_->text(); }
+QString VmcsView::heading() const {
+    return heading_->isHidden() ? nothing_->text() : heading_->text();
+}
 
 void VmcsView::focus_search() {
     search_->setFocus();
     search_->selectAll();
 }
 
-void VmcsView::set_only_differences(bool on) { only_differences_->setChecked(on); }
+void VmcsView::set_only_differences(bool on) {
+    only_differences_->setChecked(on);
+}
 void VmcsView::set_show_absent(bool on) {
     filter_.set_show_absent(on);
     restore_expansion();
     update_counts();
 }
-void VmcsView::set_only_changed(bool on) { only_changed_->setChecked(on); }
+void VmcsView::set_only_changed(bool on) {
+    only_changed_->setChecked(on);
+}
 
 void VmcsView::recolour() {
     const auto set = [](QLabel* label, const QColor& colour) {

@@ -38,12 +38,17 @@ void add_options(CLI::App& cli, Options& o) {
     cli.footer(kExamples);
     cli.set_version_flag("--version", std::string("vmxscope ") + VMXSCOPE_VERSION);
     cli.add_option("TARGET", o.target, "What to attach to: lab:NAME, kvm:PID, tcp:HOST:PORT, unix:PATH");
-    auto* shot = cli.add_option("--screenshot", o.screenshot, "Attach, step, save the window as this PNG file, and end");
-    cli.add_option("--steps", o.steps, "With --screenshot: steps before the picture")->check(CLI::Range(0, 1'000'000))->needs(shot);
+    auto* shot =
+        cli.add_option("--screenshot", o.screenshot, "Attach, step, save the window as this PNG file, and end");
+    cli.add_option("--steps", o.steps, "With --screenshot: steps before the picture")
+        ->check(CLI::Range(0, 1'000'000))
+        ->needs(shot);
     cli.add_option("--kind", o.kind, "With --screenshot: what a step is")
         ->check(CLI::IsMember({"transition", "nested", "entry", "exit"}))
         ->needs(shot);
-    cli.add_option("--timeout", o.timeout_s, "With --screenshot: seconds to wait for a stop")->check(CLI::Range(1, 86'400))->needs(shot);
+    cli.add_option("--timeout", o.timeout_s, "With --screenshot: seconds to wait for a stop")
+        ->check(CLI::Range(1, 86'400))
+        ->needs(shot);
     cli.add_option("--theme", o.theme, "Colours")->check(CLI::IsMember({"system", "light", "dark"}));
 }
 
@@ -71,9 +76,11 @@ int take_screenshot(ui::MainWindow& window, ui::Session& session, const Options&
     return QApplication::exec();
 }
 
-/// The offscreen platform says for every window that it cannot hint sizes. Nobody asked.
+/// What Qt says about a picture that nobody sees being drawn: sizes it cannot hint, a session folder it does not need.
 void quiet_offscreen(QtMsgType, const QMessageLogContext&, const QString& text) {
-    if (!text.contains(QLatin1String("propagateSizeHints"))) std::fprintf(stderr, "%s\n", text.toUtf8().constData());
+    const bool noise =
+        text.contains(QLatin1String("propagateSizeHints")) || text.contains(QLatin1String("XDG_RUNTIME_DIR"));
+    if (!noise) std::fprintf(stderr, "%s\n", text.toUtf8().constData());
 }
 
 /// Ctrl-C in the terminal closes the window as the user would, so that the target is left and no lab stays behind.
@@ -92,8 +99,9 @@ void close_on_signal(ui::MainWindow& window) {
 
 int main(int argc, char** argv) {
     Options o;
-    CLI::App cli{"Steps a nested guest's VM-entries and VM-exits and shows vmcs12 beside vmcs02, with the PDPTR verdict.",
-                 "vmxscope"};
+    CLI::App cli{
+        "Steps a nested guest's VM-entries and VM-exits and shows vmcs12 beside vmcs02, with the PDPTR verdict.",
+        "vmxscope"};
     add_options(cli, o);
     CLI11_PARSE(cli, argc, argv);
     const bool picture = !o.screenshot.empty();

@@ -7,7 +7,8 @@
 namespace vmxscope::ui::test {
 
 /// "a | b | c": the display texts of a row, with "~" before those with `mark_role` true (-1: no marks).
-inline std::string row_text(const QAbstractItemModel& model, int row, const QModelIndex& parent = {}, int mark_role = -1) {
+inline std::string row_text(const QAbstractItemModel& model, int row, const QModelIndex& parent = {},
+                            int mark_role = -1) {
     QStringList cells;
     for (int column = 0; column < model.columnCount(parent); ++column) {
         const QModelIndex at = model.index(row, column, parent);

@@ -21,7 +21,9 @@ using test::row_text;
 using Tester = QAbstractItemModelTester;
 constexpr auto kFatal = Tester::FailureReportingMode::Fatal;
 
-QList<TransitionPtr> list_of(const std::vector<TransitionPtr>& story) { return {story.begin(), story.end()}; }
+QList<TransitionPtr> list_of(const std::vector<TransitionPtr>& story) {
+    return {story.begin(), story.end()};
+}
 
 /// A list with the story in it, checked all the while.
 struct Seen {
@@ -87,7 +89,8 @@ TEST(PdptrModel, undefined_and_used_marks_exactly_the_undefined_cells_and_alarms
         const auto cell = [&](int column) { return panel.pdptrs.index(row, column); };
         EXPECT_TRUE(cell(PdptrModel::Vmcs02).data(UndefinedRole).toBool());
         EXPECT_EQ(cell(PdptrModel::Vmcs02).data(DetailRole).toString().toStdString(), "undefined");
-        EXPECT_EQ(cell(PdptrModel::Vmcs12).data(UndefinedRole).toBool(), panel.verdict->vmcs12 == nested::Is::Undefined);
+        EXPECT_EQ(cell(PdptrModel::Vmcs12).data(UndefinedRole).toBool(),
+                  panel.verdict->vmcs12 == nested::Is::Undefined);
         EXPECT_FALSE(cell(PdptrModel::Cached).data(UndefinedRole).toBool());
     }
 }
@@ -136,7 +139,8 @@ TEST(TransitionList, undefined_and_alarm_show_in_the_list) {
     const Seen alarm(samples::undefined());
     EXPECT_EQ(alarm.list.index(alarm.last(), TransitionListModel::Pdptr).data().toString().toStdString(), "○⚠ skipped");
     const Seen memory(samples::from_memory());
-    EXPECT_EQ(memory.list.index(memory.last(), TransitionListModel::Pdptr).data().toString().toStdString(), "◆▨ from-memory");
+    EXPECT_EQ(memory.list.index(memory.last(), TransitionListModel::Pdptr).data().toString().toStdString(),
+              "◆▨ from-memory");
 }
 
 TEST(TransitionList, late_and_repeated_transitions_find_their_place) {
@@ -262,12 +266,14 @@ TEST(VmcsModel, unknown_values_differ_from_nothing_and_say_why_they_are_not_ther
     EXPECT_EQ(vmcs.row("TSC_MULTIPLIER"), "TSC_MULTIPLIER | 0x0 | no such field | ");
     EXPECT_EQ(vmcs.row("VM_EXIT_MSR_STORE_ADDR"), "VM_EXIT_MSR_STORE_ADDR | 0x0 | not read | ");
     EXPECT_FALSE(vmcs.cell("PLE_WINDOW", VmcsModel::Vmcs02).data(DiffersRole).toBool());
-    EXPECT_EQ(vmcs.cell("PLE_WINDOW", VmcsModel::Vmcs12).data(StateRole).toInt(), static_cast<int>(vmx::Known::Unsupported));
+    EXPECT_EQ(vmcs.cell("PLE_WINDOW", VmcsModel::Vmcs12).data(StateRole).toInt(),
+              static_cast<int>(vmx::Known::Unsupported));
 }
 
 TEST(VmcsModel, flags_that_differ_are_named_on_their_side) {
     const Vmcs vmcs(samples::copied());
-    const std::string meaning = vmcs.cell("PIN_BASED_VM_EXEC_CONTROL", VmcsModel::Meaning).data().toString().toStdString();
+    const std::string meaning =
+        vmcs.cell("PIN_BASED_VM_EXEC_CONTROL", VmcsModel::Meaning).data().toString().toStdString();
     EXPECT_NE(meaning.find("only vmcs02: "), std::string::npos) << meaning;
     EXPECT_EQ(meaning.find("only vmcs12"), std::string::npos) << meaning;
 }
@@ -303,7 +309,8 @@ TEST(VmcsModel, without_images_from_before_a_change_is_told_from_the_transition_
 TEST(VmcsFilter, search_differences_and_changes_narrow_and_combine) {
     Vmcs vmcs(samples::copied());
     const Tester tester(&vmcs.filter, kFatal);
-    EXPECT_LT(vmcs.filter.matches(), static_cast<int>(vmx::kFieldCount)) << "fields that neither has are hidden at first";
+    EXPECT_LT(vmcs.filter.matches(), static_cast<int>(vmx::kFieldCount))
+        << "fields that neither has are hidden at first";
     EXPECT_EQ(vmcs.filter.matches(), vmcs.model.present());
     vmcs.filter.set_show_absent(true);
     EXPECT_EQ(vmcs.filter.matches(), static_cast<int>(vmx::kFieldCount));

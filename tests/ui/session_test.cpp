@@ -68,7 +68,8 @@ TEST_F(SessionTest, steps_one_transition_then_to_the_next_nested_ones) {
     ASSERT_TRUE(step(core::StepKind::Exit, 5));
     ASSERT_TRUE(step(core::StepKind::Entry, 8));
     std::sort(seen.begin(), seen.end());
-    EXPECT_EQ(seen, (std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6, 7, 8})) << "what ran past between stops is fetched too";
+    EXPECT_EQ(seen, (std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6, 7, 8}))
+        << "what ran past between stops is fetched too";
     EXPECT_EQ(session->unfetched(), 0U);
 }
 

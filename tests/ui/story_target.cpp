@@ -14,7 +14,8 @@ using core::Stop;
 class StoryTarget : public core::Target {
   public:
     explicit StoryTarget(std::shared_ptr<Strings> strings) : strings_(std::move(strings)) {
-        info_ = {"story:", "6.1.0-56-cloud-amd64", "Intel Core i7 (Skylake-X), emulated", 217, "vmxscope-agent 0.1", {}};
+        info_ = {"story:", "6.1.0-56-cloud-amd64", "Intel Core i7 (Skylake-X), emulated",
+                 217,      "vmxscope-agent 0.1",   {}};
         next_stop_ = Stop{Stop::Why::Attached, 0, 0, {}};
     }
     ~StoryTarget() override { ++strings_->detaches; }
@@ -24,7 +25,8 @@ class StoryTarget : public core::Target {
     Result<std::vector<core::Vcpu>> vcpus() override {
         std::vector<core::Vcpu> all;
         for (int i = 0; i < strings_->vcpus; ++i) {
-            core::Vcpu v{static_cast<std::uint32_t>(i), 300U + static_cast<std::uint32_t>(i), core::VcpuState::Held, {}, 0};
+            core::Vcpu v{
+                static_cast<std::uint32_t>(i), 300U + static_cast<std::uint32_t>(i), core::VcpuState::Held, {}, 0};
             if (i == 0) {
                 v.last_seq = at_;
                 if (at_ > 0) v.level = strings_->story[at_ - 1]->kind == nested::Kind::NestedEntry ? 2 : 1;
@@ -64,9 +66,7 @@ class StoryTarget : public core::Target {
         return {};
     }
 
-    Result<core::History> history() override {
-        return at_ == 0 ? core::History{} : core::History{1, at_, 0};
-    }
+    Result<core::History> history() override { return at_ == 0 ? core::History{} : core::History{1, at_, 0}; }
 
     Result<nested::Transition> transition(std::uint64_t seq) override {
         if (seq == 0 || seq > at_) return core::fail("There is no such transition.");

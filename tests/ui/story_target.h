@@ -15,10 +15,10 @@ namespace vmxscope::ui::test {
 struct Strings {
     explicit Strings(std::vector<samples::TransitionPtr> all) : story(std::move(all)) {}
     const std::vector<samples::TransitionPtr> story;
-    std::atomic<bool> attach_hangs = false;   // attach() goes on until it is cancelled
+    std::atomic<bool> attach_hangs = false;  // attach() goes on until it is cancelled
     std::atomic<bool> attach_fails = false;
-    std::atomic<bool> lost = false;           // wait() fails from now on
-    std::atomic<bool> endless = false;        // past its end the story does not end the guest; nothing comes any more
+    std::atomic<bool> lost = false;     // wait() fails from now on
+    std::atomic<bool> endless = false;  // past its end the story does not end the guest; nothing comes any more
     std::atomic<int> vcpus = 1;
     std::atomic<int> attaches = 0, detaches = 0, interrupts = 0;
     std::vector<core::Action> last_actions();

@@ -43,10 +43,12 @@ struct Window {
         while (session->live_seq() < strings->story.size()) {
             const quint64 before = session->live_seq();
             window->actions().step_nested->trigger();
-            if (!QTest::qWaitFor([&] { return session->live_seq() > before && session->state() == State::Held; }, kLimitMs))
+            if (!QTest::qWaitFor([&] { return session->live_seq() > before && session->state() == State::Held; },
+                                 kLimitMs))
                 return false;
         }
-        return QTest::qWaitFor([&] { return window->transitions().rowCount() == static_cast<int>(strings->story.size()); }, kLimitMs);
+        return QTest::qWaitFor(
+            [&] { return window->transitions().rowCount() == static_cast<int>(strings->story.size()); }, kLimitMs);
     }
     QString take(const char* name) {
         QTest::qWait(1);  // layouts settle in the event loop
@@ -69,7 +71,9 @@ struct Window {
     std::unique_ptr<MainWindow> window;
 };
 
-bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+bool has(const std::string& text, const char* part) {
+    return text.find(part) != std::string::npos;
+}
 
 TEST(Window, says_what_it_is_for_and_offers_targets_before_anything_is_attached) {
     Window w(samples::copied());
@@ -82,8 +86,9 @@ TEST(Window, keys_are_those_that_the_manual_names) {
     Window w(samples::copied());
     Actions& a = w.window->actions();
     const std::pair<QAction*, const char*> keys[] = {
-        {a.step, "F10"}, {a.step_entry, "F11"}, {a.step_exit, "Shift+F11"}, {a.step_nested, "F9"}, {a.resume, "F5"},
-        {a.interrupt, "F6"}, {a.find, "Ctrl+F"}, {a.only_differences, "Ctrl+D"}, {a.previous, "Alt+Up"}, {a.next, "Alt+Down"}};
+        {a.step, "F10"},        {a.step_entry, "F11"}, {a.step_exit, "Shift+F11"}, {a.step_nested, "F9"},
+        {a.resume, "F5"},       {a.interrupt, "F6"},   {a.find, "Ctrl+F"},         {a.only_differences, "Ctrl+D"},
+        {a.previous, "Alt+Up"}, {a.next, "Alt+Down"}};
     for (const auto& [action, key] : keys)
         EXPECT_EQ(action->shortcut().toString().toStdString(), key) << action->text().toStdString();
 }
@@ -187,15 +192,16 @@ TEST_P(Pictures, are_taken_at_the_stop_and_the_panel_says_so) {
 
 INSTANTIATE_TEST_SUITE_P(
     Stops, Pictures,
-    ::testing::Values(Picture{"copied-light", samples::copied, ThemeChoice::Light, "COPIED", ""},
-                      Picture{"copied-dark", samples::copied, ThemeChoice::Dark, "COPIED", ""},
-                      Picture{"skipped-light", samples::skipped, ThemeChoice::Light, "SKIPPED", ""},
-                      Picture{"skipped-dark", samples::skipped, ThemeChoice::Dark, "SKIPPED", ""},
-                      Picture{"undefined-light", samples::undefined, ThemeChoice::Light, "ALARM", "UNDEFINED in vmcs"},
-                      Picture{"undefined-dark", samples::undefined, ThemeChoice::Dark, "ALARM", "UNDEFINED in vmcs"},
-                      Picture{"from-memory-light", samples::from_memory, ThemeChoice::Light, "FROM MEMORY", "UNDEFINED in vmcs12"},
-                      Picture{"from-memory-dark", samples::from_memory, ThemeChoice::Dark, "FROM MEMORY", "UNDEFINED in vmcs12"},
-                      Picture{"copied-unused-light", samples::copied_unused, ThemeChoice::Light, "COPIED, UNUSED", "UNDEFINED"}),
+    ::testing::Values(
+        Picture{"copied-light", samples::copied, ThemeChoice::Light, "COPIED", ""},
+        Picture{"copied-dark", samples::copied, ThemeChoice::Dark, "COPIED", ""},
+        Picture{"skipped-light", samples::skipped, ThemeChoice::Light, "SKIPPED", ""},
+        Picture{"skipped-dark", samples::skipped, ThemeChoice::Dark, "SKIPPED", ""},
+        Picture{"undefined-light", samples::undefined, ThemeChoice::Light, "ALARM", "UNDEFINED in vmcs"},
+        Picture{"undefined-dark", samples::undefined, ThemeChoice::Dark, "ALARM", "UNDEFINED in vmcs"},
+        Picture{"from-memory-light", samples::from_memory, ThemeChoice::Light, "FROM MEMORY", "UNDEFINED in vmcs12"},
+        Picture{"from-memory-dark", samples::from_memory, ThemeChoice::Dark, "FROM MEMORY", "UNDEFINED in vmcs12"},
+        Picture{"copied-unused-light", samples::copied_unused, ThemeChoice::Light, "COPIED, UNUSED", "UNDEFINED"}),
     [](const auto& picture) {
         std::string name = picture.param.name;
         std::replace(name.begin(), name.end(), '-', '_');
@@ -225,7 +231,8 @@ TEST(Screenshot, fails_with_a_sentence_when_the_guest_ends_too_soon_or_there_is_
         QObject::connect(&job, &Screenshot::done, [&](const QString& e) { error = e; });
         job.start();
         ASSERT_TRUE(QTest::qWaitFor([&] { return error.has_value(); }, kLimitMs));
-        EXPECT_TRUE(has(error->toStdString(), none ? "There is no such story. Write one." : "The guest ended after 3 of 9 steps."))
+        EXPECT_TRUE(has(error->toStdString(),
+                        none ? "There is no such story. Write one." : "The guest ended after 3 of 9 steps."))
             << error->toStdString();
         EXPECT_FALSE(QFile::exists(QStringLiteral(PICTURES "/never.png")));
     }
@@ -236,14 +243,16 @@ TEST(Palette, every_text_on_its_ground_has_a_contrast_of_at_least_4_5) {
         const Palette p(theme);
         const QPalette q = p.qt();
         const auto check = [](const QColor& text, const QColor& ground, const char* what) {
-            EXPECT_GE(contrast(text, ground), 4.5) << what << ": " << text.name().toStdString() << " on " << ground.name().toStdString();
+            EXPECT_GE(contrast(text, ground), 4.5)
+                << what << ": " << text.name().toStdString() << " on " << ground.name().toStdString();
         };
         for (int m = 0; m <= static_cast<int>(Mark::Unknown); ++m) {
             const Look look = p.mark(static_cast<Mark>(m));
             check(look.text, look.ground, "mark");
             check(look.text, p.base(), "mark in a list");
         }
-        for (const Look& look : {p.differs(), p.changed(), p.error(), p.notice()}) check(look.text, look.ground, "look");
+        for (const Look& look : {p.differs(), p.changed(), p.error(), p.notice()})
+            check(look.text, look.ground, "look");
         check(p.changed().text, p.differs().ground, "changed in a differing cell");
         check(p.muted(), p.base(), "muted");
         check(p.muted(), p.group(), "muted on a group");
