@@ -174,7 +174,7 @@ std::vector<Transition> Assembler::take(const Sample& s) {
             if (entry_ && entry_returned_) out.push_back(nested_entry_done(s, {}));
             break;
         case Role::NestedExitBegin:
-            if (entry_ && entry_returned_) out.push_back(nested_entry_done(s, "L2 was not entered: KVM exited to L1 before the hardware VM-entry."));
+            if (entry_ && entry_returned_) out.push_back(nested_entry_done(s, "KVM exited to L1 before the hardware VM-entry: L2 did not run."));
             nested_exit_begins(s);
             break;
         case Role::Vmcs02Leaves:
@@ -188,7 +188,7 @@ std::vector<Transition> Assembler::take(const Sample& s) {
             }
             break;
         case Role::HardwareEntry:
-            if (entry_ && entry_returned_) out.push_back(nested_entry_done(s, "The point before the hardware VM-entry was not seen."));
+            if (entry_ && entry_returned_) out.push_back(nested_entry_done(s, "the point before the hardware VM-entry was not seen."));
             out.push_back(hardware(s, true));
             break;
         case Role::HardwareExit: out.push_back(hardware(s, false)); break;
@@ -260,7 +260,8 @@ Transition Assembler::nested_entry_done(const Sample& s, std::string note) {
     t.cached_pdptrs = s.cached_pdptrs();
     t.tsc = s.tsc;
     if (const auto dirty = s.number(StateMember::RegsDirty)) t.context.regs_dirty = static_cast<std::uint32_t>(*dirty);
-    if (!note.empty()) t.notes.push_back(std::move(note));
+    // The PDPTRs from memory reach vmcs02 just before the hardware VM-entry: without that point, nothing follows from their absence.
+    if (!note.empty()) t.notes.push_back(std::string(nested::kEvidenceIncomplete) + note);
     return finish(std::move(t));
 }
 
