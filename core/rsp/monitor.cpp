@@ -15,6 +15,8 @@ namespace {
 
 constexpr StepKind kKinds[] = {StepKind::Transition, StepKind::Nested, StepKind::Entry, StepKind::Exit};
 
+constexpr std::size_t kMaxRegex = 200;
+
 constexpr std::string_view kHelp =
     "monitor pdptr          what KVM did with the PDPTRs at this transition, and why\n"
     "monitor fields REGEX   the fields whose name matches, in vmcs12 and vmcs02\n"
@@ -105,6 +107,10 @@ Result<MonitorCommand> parse_monitor(std::string_view text) {
     command.verb = verb->second;
     switch (command.verb) {
         case MonitorCommand::Verb::Fields:
+            // Deeply nested expressions overflow the stack of std::regex.
+            if (rest.size() > kMaxRegex)
+                return fail(
+                    fmt::format("A regular expression of more than {} characters is not looked for.", kMaxRegex));
             command.regex = rest;
             break;
         case MonitorCommand::Verb::Step:

@@ -114,6 +114,15 @@ std::string xfer_reply(std::string_view data, const Xfer& asked) {
     return (part.size() < rest.size() ? "m" : "l") + std::string(part);
 }
 
+std::string error_reply(std::string_view sentence, bool knows_vmx) {
+    std::string reply = "E." + std::string(sentence);
+    if (!knows_vmx)
+        std::replace_if(
+            reply.begin(), reply.end(),
+            [](char c) { return std::string_view("#$}*").find(c) != std::string_view::npos; }, ' ');
+    return reply;
+}
+
 namespace {
 
 constexpr std::pair<Stop::Why, std::string_view> kWhys[] = {

@@ -40,6 +40,9 @@ std::optional<Xfer> parse_xfer(std::string_view text);  // what follows "qXfer:"
 /// The part of `data` that was asked for, with 'm' (more follows) or 'l' (last) before it, no longer than kMaxPacket.
 std::string xfer_reply(std::string_view data, const Xfer& asked);
 
+/// "E." and the sentence. A client that does not know vmx+ shows it as it came, so for it nothing in it is escaped.
+std::string error_reply(std::string_view sentence, bool knows_vmx);
+
 /// "T05thread:p1.1;vmxwhy:transition;vmxseq:2a;", "W00;process:1".
 std::string stop_reply(const Stop& stop, bool multiprocess);
 /// A run that came to no stop, for clients that know vmx+ (others are sent an "E." reply, which they show).

@@ -11,6 +11,7 @@
 #include <list>
 
 #include "core/rsp/connection.h"
+#include "core/rsp/packet.h"
 #include "core/rsp/session.h"
 
 namespace vmxscope::core::rsp {
@@ -58,7 +59,7 @@ class Server::Refusal {
         const bool alive = connection_.pump(limit);
         while (auto event = connection_.next()) {
             if (event->what != Event::What::Packet || told_) continue;
-            connection_.send("E." + sentence_);
+            connection_.send(error_reply(sentence_, event->text.find("vmx+") != std::string::npos));
             connection_.flush(limit);
             connection_.end_output();
             told_ = true;

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "core/rsp/monitor.h"
 
 namespace vmxscope::core::rsp {
@@ -46,14 +44,7 @@ void Session::answer() {
 }
 
 std::string Session::error(std::string_view sentence) const {
-    if (error_strings_) return "E01;" + to_hex(sentence);
-    std::string text(sentence);
-    // gdb shows an error as it came, escapes and all.
-    if (!vmx_)
-        std::replace_if(
-            text.begin(), text.end(), [](char c) { return std::string_view("#$}*").find(c) != std::string_view::npos; },
-            ' ');
-    return "E." + text;
+    return error_strings_ ? "E01;" + to_hex(sentence) : error_reply(sentence, vmx_);
 }
 
 void Session::interrupt() {

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
+#include <fstream>
 #include <string>
 
 #include "scripted_target.h"
@@ -148,6 +150,26 @@ TEST_F(Peers, LldbAttachesStepsReadsAndDetaches) {
     EXPECT_HAS_NOT(out, "0xcccc");  // its filler for what it cannot read
     EXPECT_HAS(out, "detached");
     EXPECT_EQ(script->detached, 1);
+}
+
+TEST_F(Peers, CtrlCInGdbInterruptsTheGuest) {
+    if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
+    script->kinds.clear();
+    const std::string folder = test::make_folder();
+    std::thread at_the_keyboard([&] {
+        while (script->resumed_times == 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        pid_t pid = 0;
+        std::ifstream(folder + "/pid") >> pid;
+        ASSERT_GT(pid, 0);
+        EXPECT_EQ(::kill(pid, SIGINT), 0);
+    });
+    const std::string out = run_gdb(fmt::format("sh -c 'echo $$ >{}/pid; exec \"$0\" \"$@\"' {}", folder, GDB),
+                                    {"target remote ADDRESS", "continue", "info threads", "detach"});
+    at_the_keyboard.join();
+    test::remove_folder(folder);
+    EXPECT_HAS(out, "received signal SIGINT");
+    EXPECT_HAS(out, "(held, L1)");
+    EXPECT_HAS(out, "detached");
 }
 
 TEST_F(Peers, GdbIsToldThatMemoryAndRegistersAreNotForIt) {

@@ -75,6 +75,7 @@ class ScriptedTarget final : public Target {
             const std::lock_guard lock(script_->mutex);
             script_->resumed.push_back(actions);
         }
+        ++script_->resumed_times;
         steps_.clear();
         for (Vcpu& v : vcpus_) {
             const auto own =

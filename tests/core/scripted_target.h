@@ -28,6 +28,7 @@ struct Script {
 
     std::atomic<int> attached{0};  // Targets alive
     std::atomic<int> detached{0};  // times detach() let a held guest go
+    std::atomic<int> resumed_times{0};
     std::mutex mutex;
     std::vector<std::vector<Action>> resumed;  // guarded by mutex
 };

@@ -315,7 +315,8 @@ TEST_F(ServerTest, MonitorAnswersInWords) {
     EXPECT_EQ(client->ask("vCont;s:p1.1"), "T05thread:p1.1;vmxwhy:transition;vmxseq:2;");
     EXPECT_NE(ask_monitor("pdptr").find("0x103001"), std::string::npos);
     EXPECT_NE(ask_monitor("fields GUEST_CR3").find("0x3002"), std::string::npos);
-    EXPECT_NE(ask_monitor("fields (").find("("), std::string::npos);
+    EXPECT_NE(ask_monitor("fields (").find("'('"), std::string::npos);
+    EXPECT_NE(ask_monitor("fields " + std::string(50000, '(')).find("more than 200"), std::string::npos);
 }
 
 TEST_F(ServerTest, MonitorStepStepsAndTellsHowGdbIsToNotice) {

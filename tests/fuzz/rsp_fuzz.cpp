@@ -1,0 +1,63 @@
+// The bytes go to the server as a client's, and to everything that reads packets. The first byte chooses the acks and
+// whether what follows is framed already: damage behind a good checksum reaches the commands.
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "../core/scripted_target.h"
+#include "core/rsp/codec.h"
+#include "core/rsp/connection.h"
+#include "core/rsp/objects.h"
+#include "core/rsp/packet.h"
+#include "core/rsp/session.h"
+
+namespace {
+
+using namespace vmxscope::core;
+
+/// Every line of `text` as a packet of its own.
+std::string framed_lines(std::string_view text) {
+    std::string bytes;
+    while (!text.empty()) bytes += rsp::frame(rsp::take_until(text, '\n'));
+    return bytes;
+}
+
+void serve(std::string_view bytes) {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) return;
+    const Fd client(ends[0]);
+    if (::send(client.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) < 0) return;
+    auto script = std::make_shared<test::Script>();
+    script->vcpus = 2;
+    script->kinds = {vmxscope::nested::Kind::L1Exit, vmxscope::nested::Kind::NestedEntry};
+    rsp::Connection connection{Fd(ends[1])};
+    rsp::Session session(connection, test::make_scripted_target(script));
+    for (int i = 0; i < 4 && !session.over() && connection.pump(std::chrono::milliseconds(0)); ++i) {
+        session.answer();
+        if (session.waits_for_stop()) session.watch(std::chrono::milliseconds(0));
+    }
+}
+
+void read_everything(std::string_view text) {
+    (void)rsp::parse_stop_reply(text);
+    (void)rsp::parse_vcont(text, StepKind::Nested);
+    (void)rsp::parse_xfer(text);
+    (void)rsp::parse_thread(text);
+    (void)rsp::parse_info(text);
+    (void)rsp::parse_vcpus(text);
+    (void)rsp::parse_history(text);
+    (void)rsp::decode_payload(text);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    if (size == 0) return 0;
+    const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
+    read_everything(text);
+    const std::string bytes = (data[0] & 1) != 0 ? framed_lines(text) : std::string(text);
+    serve((data[0] & 2) != 0 ? rsp::frame("QStartNoAckMode") + bytes : bytes);
+    return 0;
+}
