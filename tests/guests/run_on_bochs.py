@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tty
 
 ISOLINUX_FILES = [
     "/usr/lib/ISOLINUX/isolinux.bin",
@@ -55,6 +56,7 @@ class Machine:
 
     def __init__(self, image, cpus, directory, seconds):
         self.text = ""
+        self.screen = None
         self.deadline = time.monotonic() + seconds
         make_iso(image, directory)
         listener = socket.create_server(("127.0.0.1", 0))
@@ -85,18 +87,31 @@ class Machine:
 
     def read_more(self):
         left = self.deadline - time.monotonic()
-        if left <= 0 or not select.select([self.terminal], [], [], left)[0]:
+        files = [self.terminal] + ([] if self.screen is None else [self.screen])
+        ready = select.select(files, [], [], max(left, 0))[0]
+        if not ready:
             return False
+        if self.screen in ready:
+            os.read(self.screen, 65536)
+        if self.terminal not in ready:
+            return True
         try:
             data = os.read(self.terminal, 65536)
         except OSError:  # Bochs has gone
             return False
-        # Bochs draws a screen on the same terminal: drop its control sequences.
-        self.text += re.sub(r"\x1b[\[(][0-9;?]*[A-Za-z]|\x0f|\r", "", data.decode(errors="replace"))
+        self.text += data.decode(errors="replace").replace("\r", "")
+        if self.screen is None:
+            self.open_screen()
         return bool(data)
 
+    def open_screen(self):
+        """Bochs draws the machine's screen on a second terminal of its own: unread, that fills up, and Bochs hangs."""
+        if named := re.search(r'connected to screen "([^"]+)"', self.text):
+            self.screen = os.open(named.group(1), os.O_RDONLY | os.O_NOCTTY)
+            tty.setraw(self.screen)
+
     def stop(self):
-        os.killpg(self.pid, signal.SIGKILL)  # Debian's bochs is a wrapper around the real one
+        os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
 
 
@@ -113,9 +128,9 @@ def make_iso(image, directory):
     shutil.copy(image, os.path.join(tree, "guest.elf"))
     write(tree, "isolinux.cfg", ISOLINUX_CONFIG)
     subprocess.run(
-        ["xorriso", "-report_about", "WARNING", "-as", "mkisofs", "-quiet", "-o", os.path.join(directory, "lab.iso"),
+        ["xorriso", "-as", "mkisofs", "-quiet", "-o", os.path.join(directory, "lab.iso"),
          "-b", "isolinux.bin", "-c", "boot.cat", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table", tree],
-        check=True)
+        check=True, capture_output=True)
 
 
 def main():

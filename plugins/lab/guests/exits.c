@@ -1,5 +1,5 @@
-// What L1 does at L2's VM-exits. It writes only fields that KVM shadows (GUEST_RIP, GUEST_CR0, CR0_READ_SHADOW, …), so that
-// vmcs12 stays clean between rounds; where it writes others, that is said.
+// What L1 does at L2's VM-exits. It writes only fields that KVM shadows (GUEST_RIP, GUEST_CR0, CR0_READ_SHADOW, …), so
+// that vmcs12 stays clean between rounds; where it writes others, that is said.
 #include "l1.h"
 
 void skip_instruction(void) { vmwrite(GUEST_RIP, vmread(GUEST_RIP) + vmread(EXIT_INSTRUCTION_LENGTH)); }
@@ -29,7 +29,8 @@ void set_l2_cr0(u64 value) {
     vmwrite(GUEST_CR0, value);
     vmwrite(CR0_READ_SHADOW, value);
     // Vol. 3A, 4.4.1: MOV to CR0 that turns PAE paging on loads the PDPTEs. L1 emulates it, so L1 must: after the exit,
-    // which was not in PAE paging, GUEST_PDPTE0-3 are undefined (27.3.4). KVM does not shadow them: vmcs12 becomes dirty.
+    // which was not in PAE paging, GUEST_PDPTE0-3 are undefined (27.3.4). KVM does not shadow them: vmcs12 becomes
+    // dirty.
     if (guest.nested_ept && pae_paging(value, cr4) && !pae_paging(old, cr4)) load_pdptes();
 }
 
@@ -67,7 +68,7 @@ static void end_round(struct cpu *cpu) {
 
 static void handle_vmcall(struct cpu *cpu) {
     const u32 request = (u32)cpu->l2.gpr[RAX];
-    if (request == L2_WRONG_TABLES) fail("L2 ran on page tables that CR3 does not point to, of the frame", cpu->l2.gpr[RBX]);
+    if (request == L2_WRONG_TABLES) fail("L2 ran on page tables other than those of its CR3:", cpu->l2.gpr[RBX]);
     if (request == L2_ROUND_DONE) end_round(cpu);
     else if (!guest.vmcall || !guest.vmcall(cpu, request)) fail("L2 made a VMCALL that L1 does not know:", request);
     skip_instruction();
@@ -82,18 +83,20 @@ static bool handle_ept_violation(struct cpu *cpu) {
     return true;
 }
 
-// 24.9.2 "Information for VM Exits Due to Vectored Events": the vector in bits 7:0; a page fault's address is the
-// exit qualification.
+// 24.9.2 "Information for VM Exits Due to Vectored Events": the vector is in bits 7:0.
+static unsigned exception_vector(void) { return vmread(EXIT_INTERRUPTION_INFORMATION) & 0xff; }
+
+// A page fault's address is the exit qualification (27.2.1 "Basic VM-Exit Information").
 static bool handle_exception(struct cpu *cpu) {
-    const unsigned vector = vmread(EXIT_INTERRUPTION_INFORMATION) & 0xff;
-    if (guest.nested_ept || vector != VECTOR_PAGE_FAULT || !demand_page_missing(vmread(EXIT_QUALIFICATION))) return false;
+    if (guest.nested_ept || exception_vector() != VECTOR_PAGE_FAULT) return false;
+    if (!demand_page_missing(vmread(EXIT_QUALIFICATION))) return false;
     map_demand_page(cpu, true);
     return true;
 }
 
 _Noreturn static void give_up(u32 reason) {
     if (reason & EXIT_REASON_ENTRY_FAILED) fail("the VM-entry failed with exit reason", reason);
-    if (reason == EXIT_EXCEPTION_OR_NMI) fail("L2 raised an exception, with the vector", vmread(EXIT_INTERRUPTION_INFORMATION) & 0xff);
+    if (reason == EXIT_EXCEPTION_OR_NMI) fail("L2 raised an exception, with the vector", exception_vector());
     if (reason == EXIT_EPT_VIOLATION) fail("L2 met an EPT violation at", vmread(GUEST_PHYSICAL_ADDRESS));
     fail("L2 exited for a reason that L1 does not handle:", reason);
 }

@@ -54,7 +54,8 @@ struct cpu {
 int vm_enter(struct l2_registers *l2, int launched);
 extern const char vm_exit_entry[];
 
-// --- console.c: port 0xe9 speaks, COM1 listens, port 0xf4 ends ---------------------------------------------------------
+// --- console.c: port 0xe9 speaks, COM1 listens, port 0xf4 ends
+// ---------------------------------------------------------
 
 void open_console(void);
 void say(const char *line);

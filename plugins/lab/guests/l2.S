@@ -1,5 +1,5 @@
-// L2's program for all guests but pae-toggle, once in 32-bit and once in 64-bit code. Each instruction marked with an exit
-// reason leaves for L1. ESI and EDI hold the addresses of the frames A and B (layout.h).
+// L2's program for all guests but pae-toggle, once in 32-bit and once in 64-bit code. Each instruction marked with an
+// exit reason leaves for L1. ESI and EDI hold the addresses of the frames A and B (layout.h).
 #include "layout.h"
 #include "vmx.h"
 

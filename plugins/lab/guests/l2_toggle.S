@@ -1,5 +1,6 @@
-// L2's program of pae-toggle: turns its PAE paging off and on, in several ways. pae-toggle.c says what each step teaches.
-// ESI and EDI hold the addresses of the frames A and B (layout.h). The code is mapped one to one in every mode.
+// L2's program of pae-toggle: turns its PAE paging off and on, in several ways. pae-toggle.c says what each step
+// teaches. ESI and EDI hold the addresses of the frames A and B (layout.h). The code is mapped one to one in every
+// mode.
 #include "layout.h"
 #include "vmx.h"
 

@@ -1,4 +1,5 @@
-// legacy-ept: nested EPT, L2 in 32-bit paging without PAE. As long-ept for the PDPTEs, but for another reason: CR4.PAE is 0.
+// legacy-ept: nested EPT, L2 in 32-bit paging without PAE. As long-ept for the PDPTEs, but for another reason: CR4.PAE
+// is 0.
 #include "l1.h"
 
 const struct guest guest = {

@@ -20,7 +20,9 @@ void l1_main(unsigned number) {
 
     for (;;) {
         // 26.1 "Basic VM-Entry Checks": VMLAUNCH the first time, VMRESUME from then on
-        if (vm_enter(&cpu->l2, cpu->launched)) fail_vmx(cpu->launched ? "VMRESUME" : "VMLAUNCH", cpu->frame[0] + FRAME_VMCS);
+        if (vm_enter(&cpu->l2, cpu->launched)) {
+            fail_vmx(cpu->launched ? "VMRESUME" : "VMLAUNCH", cpu->frame[0] + FRAME_VMCS);
+        }
         cpu->launched = true;
         handle_exit(cpu);
     }

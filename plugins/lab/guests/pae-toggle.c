@@ -1,17 +1,20 @@
-// pae-toggle: nested EPT and unrestricted guest; L2 turns PAE paging on and off. Every row of the PDPTR table but that of
-// pae-shadow comes by, once a round (the steps are those of l2_toggle.S):
+// pae-toggle: nested EPT and unrestricted guest; L2 turns PAE paging on and off. Every row of the PDPTR table but that
+// of pae-shadow comes by, once a round (the steps are those of l2_toggle.S):
 //
 //   1  in PAE paging: exits copied, entries skipped, for vmcs12 is not dirty (the very first entry is copied).
 //   2  L2 turns paging off, then 32-bit paging on, by MOV to CR0 and CR4 that L1 lets through (KVM intercepts them, and
-//      keeps these exits). Exits and entries skipped: not PAE. Then L1 writes a field that KVM does not shadow, which makes
-//      vmcs12 dirty: the entry is copied-unused.
-//   3  L1 owns CR0.PG (24.6.6), so MOV to CR0 exits to it. L2's PAE paging begins at an entry after an exit that was not in
-//      PAE paging, where GUEST_PDPTE0-3 are undefined (27.3.4): L1 loads them, as the SDM demands. vmcs12 is dirty: copied.
-//   4  THE MISTAKE, made on purpose. L1 turns L2's PAE paging on by GUEST_CR3 and GUEST_CR4 alone, both of which KVM shadows,
-//      and does not write the PDPTEs. vmcs12 is not dirty, KVM skips the copy, and the processor uses what happens to be in
-//      vmcs02: undefined, used, an alarm. In practice those are the PDPTEs of the last exit in PAE paging, of frame A, while
-//      CR3 points to frame B's table, as L2 finds out. L2 then loads CR3, and with it the right PDPTEs.
-//   5  L2 turns PAE paging off and on again by itself. KVM intercepts it and loads the PDPTEs in L1's stead, from L2's memory.
+//      keeps these exits). Exits and entries skipped: not PAE. Then L1 writes a field that KVM does not shadow, which
+//      makes vmcs12 dirty: the entry is copied-unused.
+//   3  L1 owns CR0.PG (24.6.6), so MOV to CR0 exits to it. L2's PAE paging begins at an entry after an exit that was
+//      not in PAE paging, where GUEST_PDPTE0-3 are undefined (27.3.4): L1 loads them, as the SDM demands. vmcs12 is
+//      dirty: copied.
+//   4  THE MISTAKE, made on purpose. L1 turns L2's PAE paging on by GUEST_CR3 and GUEST_CR4 alone, both of which KVM
+//      shadows, and does not write the PDPTEs. vmcs12 is not dirty, KVM skips the copy, and the processor uses what
+//      happens to be in vmcs02: undefined, used, an alarm. In practice those are the PDPTEs of the last exit in PAE
+//      paging, of frame A, while CR3 points to frame B's table, as L2 finds out. L2 then loads CR3, and with it the
+//      right PDPTEs.
+//   5  L2 turns PAE paging off and on again by itself. KVM intercepts it and loads the PDPTEs in L1's stead, from L2's
+//      memory.
 #include "l1.h"
 
 /// Any field will do that KVM does not shadow and that changes nothing: L2 never executes SYSENTER.
@@ -59,7 +62,8 @@ static bool recover(struct cpu *cpu) {
     const bool refused = reason == (EXIT_REASON_ENTRY_FAILED | EXIT_ENTRY_FAILED_GUEST_STATE) &&
                          vmread(EXIT_QUALIFICATION) == ENTRY_FAILED_PDPTE;
     if (!refused && reason != EXIT_EXCEPTION_OR_NMI && reason != EXIT_EPT_VIOLATION) return false;
-    say_once(cpu, refused ? "with the PDPTEs forgotten, the VM-entry is refused" : "with the PDPTEs forgotten, L2 faults");
+    say_once(cpu, refused ? "with the PDPTEs forgotten, the VM-entry is refused"
+                          : "with the PDPTEs forgotten, L2 faults");
     load_pdptes();
     cpu->pdptes_forgotten = false;
     return true;

@@ -40,7 +40,7 @@ static void build_l2_tables(u64 frame) {
     u64 *long_pdpt = (u64 *)(frame + FRAME_LONG_PDPT);
     for (u64 gib = 0; gib < 4; gib++) {
         const u64 address = frame + FRAME_PAGE_DIRECTORY + gib * 0x1000;
-        pae_pdpt[gib] = address | PRESENT;  // a PDPTE of PAE paging has nothing but P, PWT and PCD: bits 1 and 2 are reserved
+        pae_pdpt[gib] = address | PRESENT;  // in PAE paging a PDPTE has no rights: bits 1 and 2 are reserved
         long_pdpt[gib] = address | TABLE;
     }
     *(u64 *)(frame + FRAME_PML4) = (frame + FRAME_LONG_PDPT) | TABLE;

@@ -1,9 +1,9 @@
 // int vm_enter(struct l2_registers *l2, int launched)
 //
-// Lets L2 run until its next VM-exit. VMLAUNCH or VMRESUME and the VM-exit load and save RIP, RSP, RFLAGS, the segments and
-// the control registers of L2 through the VMCS; the other fifteen general registers are the hypervisor's to carry
-// (Vol. 3C, 27.3 "Saving Guest State"). Returns 0 after a VM-exit, 1 after VMfailValid, 2 after VMfailInvalid
-// (Vol. 3C, 30.2 "Conventions").
+// Lets L2 run until its next VM-exit. VMLAUNCH or VMRESUME and the VM-exit load and save RIP, RSP, RFLAGS, the segments
+// and the control registers of L2 through the VMCS; the other fifteen general registers are the hypervisor's to carry
+// (Vol. 3C, 27.3 "Saving Guest State"). Returns 0 after a VM-exit, 1 after VMfailValid, 2 after VMfailInvalid (Vol. 3C,
+// 30.2 "Conventions").
 //
 // HOST_RSP is &l2->l1_rsp, just above the registers: the pushes after a VM-exit fill *l2 from its end to its beginning.
 // It never changes, so that HOST_RSP, which KVM does not shadow, is written once only.

@@ -1,7 +1,7 @@
-// Names for what the SDM (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 3C) numbers: VMCS fields,
-// control bits, exit reasons, MSRs. Only what these guests use. Sections are those of the editions in which chapter 24 is
-// "Virtual Machine Control Structures"; later editions add one to each chapter (24 -> 25), the titles stay.
-// The #defines are shared with assembly; everything else is C.
+// Names for what the SDM (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 3C) numbers: VMCS
+// fields, control bits, exit reasons, MSRs. Only what these guests use. Sections are those of the editions in which
+// chapter 24 is "Virtual Machine Control Structures"; later editions add one to each chapter (24 -> 25), the titles
+// stay. The #defines are shared with assembly; everything else is C.
 #pragma once
 
 // Vol. 4, "Model-Specific Registers"
@@ -144,7 +144,8 @@ enum exit_reason {
     EXIT_EPT_VIOLATION = 48,
 };
 #define EXIT_REASON_ENTRY_FAILED (1u << 31)
-#define ENTRY_FAILED_PDPTE 2  // exit qualification of reason 33: 26.8 "VM-Entry Failures During or After Loading Guest State"
+// Exit qualification of reason 33: 26.8 "VM-Entry Failures During or After Loading Guest State"
+#define ENTRY_FAILED_PDPTE 2
 
 #define VECTOR_PAGE_FAULT 14
 

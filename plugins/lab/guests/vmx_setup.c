@@ -34,7 +34,9 @@ void enter_vmx_operation(struct cpu *cpu) {
         control |= FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX_OUTSIDE_SMX;
         wrmsr(IA32_FEATURE_CONTROL, control);
     }
-    if (!(control & FEATURE_CONTROL_VMX_OUTSIDE_SMX)) fail("the firmware forbids VMX: IA32_FEATURE_CONTROL is", control);
+    if (!(control & FEATURE_CONTROL_VMX_OUTSIDE_SMX)) {
+        fail("the firmware forbids VMX: IA32_FEATURE_CONTROL is", control);
+    }
 
     write_cr0(fixed(read_cr0(), IA32_VMX_CR0_FIXED0, IA32_VMX_CR0_FIXED1));
     write_cr4(fixed(read_cr4() | CR4_VMXE, IA32_VMX_CR4_FIXED0, IA32_VMX_CR4_FIXED1));
@@ -141,8 +143,8 @@ static void set_up_guest_state(const struct cpu *cpu) {
     vmwrite(CR4_GUEST_HOST_MASK, CR4_VMXE);
     vmwrite(CR4_READ_SHADOW, cr4);
     vmwrite(GUEST_IA32_EFER, guest.mode == L2_LONG ? EFER_LME | EFER_LMA : 0);
-    // 26.3.2.4 "Loading Page-Directory-Pointer-Table Entries": with EPT, a guest in PAE paging has its PDPTEs from the VMCS;
-    // without, the processor reads them from the table at CR3.
+    // 26.3.2.4 "Loading Page-Directory-Pointer-Table Entries": with EPT, a guest in PAE paging has its PDPTEs from the
+    // VMCS; without, the processor reads them from the table at CR3.
     if (guest.nested_ept && guest.mode == L2_PAE) load_pdptes();
 
     vmwrite(GUEST_RIP, (u64)guest.l2_code);
