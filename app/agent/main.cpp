@@ -27,6 +27,7 @@ struct Options {
     std::string listen, group, resume_qmp;
     int connection = -1;
     bool trust_network = false;
+    bool plan = false;
 };
 
 void say(std::string_view line) {
@@ -52,6 +53,18 @@ core::Result<std::unique_ptr<core::Target>> make_target(const Options& options, 
     auto plan = kvm::plan_probes();
     if (!plan) return tl::unexpected(plan.error());
     return kvm::attach_kvm(std::move(*plan), *process, {first ? options.resume_qmp : std::string{}});
+}
+
+/// What would be hooked in this kernel, for people: nothing is.
+int print_plan() {
+    if (const auto ok = check(); !ok) return complain(ok.error());
+    const auto plan = kvm::plan_probes();
+    if (!plan) return complain(plan.error());
+    constexpr const char* kKinds[] = {"entry", "return", "call", "vmread", "vmwrite"};
+    for (std::size_t i = 0; i < plan->hooks.size(); ++i) fmt::print("{:8} {}\n", kKinds[plan->hooks[i].kind], plan->meaning[i].at);
+    fmt::print("{} probes, {} members of KVM's state, {} VMCS fields\n", plan->hooks.size(), plan->mems.size(), plan->fields.size());
+    for (const std::string& note : plan->notes) fmt::print("note: {}\n", note);
+    return 0;
 }
 
 int serve(const Options& options) {
@@ -88,6 +101,7 @@ int main(int argc, char** argv) {
     app.add_flag("--trust-network", options.trust_network, "Listen on an address that other machines reach: whoever reaches it controls the guest");
     app.add_option("--resume-qmp", options.resume_qmp, "QEMU's monitor socket: let the paused guest go once everything is watched");
     app.add_option("--connection", options.connection, "Serve this open socket instead, and end with it");
+    app.add_flag("--plan", options.plan, "Print what would be hooked in this kernel, and end");
     app.set_version_flag("--version", VMXSCOPE_VERSION);
     app.footer("Examples:\n  vmxscope-agent\n  vmxscope-agent --pid 1234 --listen tcp:127.0.0.1:4000\nThen: vmxscope unix:/run/vmxscope/agent.sock, or: gdb -ex 'target remote 127.0.0.1:4000'");
     CLI11_PARSE(app, argc, argv);
@@ -97,5 +111,5 @@ int main(int argc, char** argv) {
     ::sigaction(SIGINT, &action, nullptr);
     ::sigaction(SIGTERM, &action, nullptr);
     ::signal(SIGPIPE, SIG_IGN);
-    return serve(options);
+    return options.plan ? print_plan() : serve(options);
 }

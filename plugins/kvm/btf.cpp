@@ -80,6 +80,17 @@ std::optional<Member> Btf::member(std::string_view type, std::string_view path) 
     return Member{bits / 8, static_cast<std::uint32_t>(size)};
 }
 
+std::optional<std::int64_t> Btf::enumerator(std::string_view name) const {
+    const btf* types = module_.get();
+    for (std::uint32_t id = 1; id < btf__type_cnt(types); ++id) {
+        const btf_type* t = btf__type_by_id(types, id);
+        if (!t || !btf_is_enum(t)) continue;
+        for (std::uint32_t i = 0; i < btf_vlen(t); ++i)
+            if (name == btf__name_by_offset(types, btf_enum(t)[i].name_off)) return btf_enum(t)[i].val;
+    }
+    return std::nullopt;
+}
+
 std::optional<std::uint32_t> Btf::size_of(std::string_view type) const {
     const auto id = btf__find_by_name_kind(module_.get(), std::string(type).c_str(), BTF_KIND_STRUCT);
     if (id < 0) return std::nullopt;

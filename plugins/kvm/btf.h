@@ -27,6 +27,8 @@ class Btf {
     /// `path` is as C would write it after the object: member("vcpu_vmx", "nested.dirty_vmcs12"). Anonymous structs and
     /// unions on the way are seen through. Empty when the type or a member does not exist, or is a bit field.
     std::optional<Member> member(std::string_view type, std::string_view path) const;
+    /// The value of an enumerator, whichever enum of at most 32 bits it belongs to.
+    std::optional<std::int64_t> enumerator(std::string_view name) const;
     /// Size of a struct or union in bytes.
     std::optional<std::uint32_t> size_of(std::string_view type) const;
 

@@ -139,14 +139,20 @@ Result<void> KvmTarget::start(const AttachOptions& options) {
     info_.notes = plan_.notes;
     running_ = true;
     attached_at_ = steady_clock::now();
-    return {};
+    // Until now every vCPU was held at its first sight; the first crossing of any is where attaching ends.
+    return device_->run(VMXSCOPE_ALL_SLOTS, stop_classes(StepKind::Transition), VMXSCOPE_RUN_RELEASE);
 }
 
 // --- Records in ------------------------------------------------------------------------------------------------------
 
 Slot& KvmTarget::slot_of(std::uint32_t index, std::uint32_t tid) {
     auto it = slots_.find(index);
-    if (it == slots_.end()) it = slots_.emplace(index, Slot(Assembler(ept_, plan_.evidence_complete))).first;
+    if (it == slots_.end()) {
+        it = slots_.emplace(index, Slot(Assembler(ept_, plan_.evidence_complete))).first;
+        // Attaching ends at the first transition of any vCPU, so that there is something to show.
+        it->second.going = attaching_;
+        if (attaching_) it->second.step = StepKind::Transition;
+    }
     it->second.tid = tid;
     return it->second;
 }
@@ -237,10 +243,9 @@ std::optional<Stop> KvmTarget::look_for_stop() {
         first = t;
         where = index;
     }
-    if (first) return stop_at(slots_.at(where), where, Stop::Why::Transition, first->seq);
-    if (!interrupted_ && !attaching_) return std::nullopt;
+    if (first) return stop_at(slots_.at(where), where, attaching_ ? Stop::Why::Attached : Stop::Why::Transition, first->seq);
     for (auto& [index, slot] : slots_)
-        if (slot.held) return stop_at(slot, index, attaching_ ? Stop::Why::Attached : Stop::Why::Interrupted, newest_of(slot));
+        if (slot.held && interrupted_) return stop_at(slot, index, Stop::Why::Interrupted, newest_of(slot));
     if (attaching_ && steady_clock::now() - attached_at_ > kFirstStop) {
         attaching_ = running_ = false;
         return Stop{Stop::Why::Attached, 0, 0, "No vCPU is about to enter the guest: it is halted, paused or in user space."};

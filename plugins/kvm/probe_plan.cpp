@@ -99,6 +99,8 @@ core::Result<void> plan_state(const Btf& btf, ProbePlan& plan) {
     const auto vmcs02 = need(btf, "vcpu_vmx", "nested.vmcs02");
     for (const auto* m : {&loaded, &vmcs, &vmcs02})
         if (!*m) return tl::unexpected(m->error());
+    for (const char* name : {"VCPU_EXREG_PDPTR", "VCPU_REG_PDPTR"})
+        if (const auto bit = btf.enumerator(name); bit && !plan.pdptr_cache_bit) plan.pdptr_cache_bit = static_cast<unsigned>(*bit);
     plan.loaded_vmcs.depth = 1;
     plan.loaded_vmcs.offset[0] = static_cast<std::int32_t>(loaded->offset);
     plan.vmcs_in_loaded = static_cast<std::int32_t>(vmcs->offset);
@@ -116,14 +118,15 @@ struct HookRow {
     std::uint32_t raise_l1, raise_l2;
 };
 
+// In the order of placing. BeforeEntry first: with its vCPUs held there, the guest does not run on through half of the rest.
 constexpr HookRow kHooks[] = {
+    {Role::BeforeEntry, {"vmx_prepare_switch_to_guest"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE | VMXSCOPE_HOOK_PRE_ENTRY, kWhole, 0, 0},
     {Role::HardwareExit, {"vmx_vcpu_run"}, VMXSCOPE_AT_RETURN, VMXSCOPE_HOOK_IMAGE, kWhole, kStopL1Exit, kStopL2Exit},
     {Role::VmlaunchBegin, {"nested_vmx_run"}, VMXSCOPE_AT_ENTRY, 0, kState | kVmcs12, 0, 0},
     {Role::VmlaunchEnd, {"nested_vmx_run"}, VMXSCOPE_AT_RETURN, 0, kState | kRegs | kVmcs12, kStopNestedEntry, kStopNestedEntry},
     {Role::NestedEntryBegin, {"nested_vmx_enter_non_root_mode"}, VMXSCOPE_AT_ENTRY, 0, kWhole, 0, 0},
     {Role::Vmcs02Loaded, {"prepare_vmcs02_early"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE | VMXSCOPE_HOOK_LEVEL2, 0, 0, 0},
     {Role::NestedEntryEnd, {"nested_vmx_enter_non_root_mode"}, VMXSCOPE_AT_RETURN, VMXSCOPE_HOOK_IMAGE, kWhole, kStopNestedEntry, kStopNestedEntry},
-    {Role::BeforeEntry, {"vmx_prepare_switch_to_guest"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE | VMXSCOPE_HOOK_PRE_ENTRY, kWhole, 0, 0},
     // v6.18 fbd1e0f19546 made nested_vmx_vmexit a wrapper of __nested_vmx_vmexit.
     {Role::NestedExitBegin, {"__nested_vmx_vmexit", "nested_vmx_vmexit"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE, kWhole, 0, 0},
     {Role::Vmcs02Leaves, {"vmx_switch_vmcs"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE | VMXSCOPE_HOOK_LEVEL2, kCache, 0, 0},

@@ -60,6 +60,7 @@ struct ProbePlan {
     vmxscope_chain loaded_vmcs{};
     std::int32_t vmcs_in_loaded = 0;
     std::int32_t vmcs02 = 0;
+    std::optional<unsigned> pdptr_cache_bit;  // of regs_avail: VCPU_EXREG_PDPTR; clear = the cached PDPTRs mean nothing
     std::vector<std::string> notes;  // what this kernel does not have, and what that costs: one sentence each
     bool evidence_complete = true;   // every VMREAD and VMWRITE that can be of GUEST_PDPTR0-3 is hooked
 };

@@ -29,6 +29,7 @@ struct Sample {
     std::optional<bool> flag(StateMember m) const;
     /// vcpu->arch.regs[i] in KVM's order (VCPU_REGS_RAX, RCX, RDX, RBX, RSP, …).
     vmx::Value gpr(unsigned kvm_index) const;
+    /// walk_mmu->pdptrs; not read when KVM itself holds them for stale (VCPU_EXREG_PDPTR clear in regs_avail).
     std::array<vmx::Value, 4> cached_pdptrs() const;
 
   private:
