@@ -220,6 +220,9 @@ Result<Fd> listen_unix(const Endpoint& endpoint, const ListenOptions& options) {
     if (auto clear = clear_stale(endpoint, *address); !clear) return tl::unexpected(clear.error());
     auto fd = new_socket(AF_UNIX);
     if (!fd) return fd;
+    // The folder of our own is gone after every boot; no other is made, whose name might be a slip.
+    if (std::string_view(endpoint.path).starts_with(std::string(kSocketFolder) + "/"))
+        ::mkdir(std::string(kSocketFolder).c_str(), 0755);
     if (::bind(fd->get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0)
         return fail(fmt::format("No socket can be made at {}: {}.", endpoint.path, why()),
                     "Check that its folder exists and that you may write to it.");

@@ -11,7 +11,7 @@
 
 namespace vmxscope::core::rsp {
 
-/// Agents on this machine put their sockets here; the `unix` backend lists it.
+/// Agents on this machine put their sockets here; listen_on() makes it, the `unix` backend lists it.
 inline constexpr std::string_view kSocketFolder = "/run/vmxscope";
 
 struct Endpoint {

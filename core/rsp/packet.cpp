@@ -114,8 +114,14 @@ std::string xfer_reply(std::string_view data, const Xfer& asked) {
     return (part.size() < rest.size() ? "m" : "l") + std::string(part);
 }
 
+namespace {
+
+constexpr std::size_t kMaxSentence = 4096;
+
+}  // namespace
+
 std::string error_reply(std::string_view sentence, bool knows_vmx) {
-    std::string reply = "E." + std::string(sentence);
+    std::string reply = "E." + std::string(sentence.substr(0, kMaxSentence));
     if (!knows_vmx)
         std::replace_if(
             reply.begin(), reply.end(),
@@ -144,7 +150,7 @@ std::string stop_reply(const Stop& stop, bool multiprocess) {
 }
 
 std::string failed_reply(std::string_view sentence) {
-    return fmt::format("T00vmxwhy:{};vmxtext:{};", kFailed, to_hex(sentence));
+    return fmt::format("T00vmxwhy:{};vmxtext:{};", kFailed, to_hex(sentence.substr(0, kMaxSentence)));
 }
 
 bool is_stop_reply(std::string_view packet) {

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstring>
 #include <list>
+#include <optional>
 
 #include "core/rsp/connection.h"
 #include "core/rsp/packet.h"
@@ -122,20 +123,19 @@ Result<void> Server::serve_client(Fd client, int listener, const std::atomic<boo
     log(fmt::format("a client has attached to {}", (*target)->info().name));
 
     Connection connection(std::move(client));
-    Session session(connection, std::move(*target));
+    std::optional<Session> session(std::in_place, connection, std::move(*target));
     std::list<Refusal> refused;
     Result<void> result;
-    while (!stop && result && !session.over() && connection.pump(session.waits_for_stop() ? milliseconds(0) : kIdle)) {
-        session.answer();
-        if (session.waits_for_stop()) session.watch(kSlice);
+    while (!stop && result && !session->over() &&
+           connection.pump(session->waits_for_stop() ? milliseconds(0) : kIdle)) {
+        session->answer();
+        if (session->waits_for_stop()) session->watch(kSlice);
         if (listener >= 0) result = refuse_others(listener, refused);
     }
-    if (connection.lost().empty()) {
-        connection.flush(kGoodbye);
-        log("the client has gone, and the guest runs on");
-    } else {
-        log(fmt::format("the client is lost ({}), and the guest runs on", connection.lost()));
-    }
+    session.reset();
+    if (connection.lost().empty()) connection.flush(kGoodbye);
+    log(connection.lost().empty() ? "the client has gone, and the guest runs on"
+                                  : fmt::format("the client is lost ({}), and the guest runs on", connection.lost()));
     return result;
 }
 

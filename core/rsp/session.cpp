@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/rsp/monitor.h"
+#include "core/transition_text.h"
 
 namespace vmxscope::core::rsp {
 
@@ -17,6 +18,7 @@ constexpr auto kFirstStopPatience = seconds(2);
 /// A monitor command should end before its user thinks that gdb hangs; the interrupt may then take a moment.
 constexpr auto kMonitorPatience = seconds(10);
 constexpr auto kInterruptPatience = seconds(2);
+constexpr std::size_t kConsolePiece = kMaxPacket / 4;  // of console output, in one packet
 
 }  // namespace
 
@@ -82,13 +84,27 @@ void Session::finish_wait(const Result<Stop>& outcome) {
     if (was == Awaiting::MonitorStep) {
         const std::string text =
             outcome ? step_text(*target_, *outcome, monitor_kind_, gave_up_) : outcome.error().text() + "\n";
-        return connection_.send(to_hex(text));
+        return connection_.send(console_reply(text));
     }
     if (!outcome) return connection_.send(vmx_ ? failed_reply(outcome.error().text()) : error(outcome.error()));
-    // How the guest ended is console output before the stop reply, for whoever reads it.
-    if (was == Awaiting::Run && outcome->why == Stop::Why::GuestGone && !outcome->text.empty())
-        connection_.send("O" + to_hex(outcome->text + "\n"));
+    if (was == Awaiting::Run) announce(*outcome);
     connection_.send(report(*outcome));
+}
+
+/// What people are to read of a stop goes before its reply, as console output.
+void Session::announce(const Stop& stop) {
+    std::string line = stop.text;
+    if (stop.why == Stop::Why::Transition && !vmx_) {
+        if (const auto t = target_->transition(stop.seq)) line = headline(*t);
+    }
+    if (!line.empty()) connection_.send("O" + to_hex(line.substr(0, kConsolePiece - 1) + "\n"));
+}
+
+/// The answer to a monitor command; what does not fit one packet goes before it.
+std::string Session::console_reply(std::string_view text) {
+    for (; text.size() > kConsolePiece; text.remove_prefix(kConsolePiece))
+        connection_.send("O" + to_hex(text.substr(0, kConsolePiece)));
+    return to_hex(text);
 }
 
 /// Clients take the thread that stopped for the selected one, without saying so (gdb: record_currthread()).
@@ -105,6 +121,7 @@ Session::Reply Session::last_stop(std::string_view) {
 }
 
 Session::Reply Session::resume(const std::vector<Action>& actions) {
+    if (awaiting_ != Awaiting::Nothing) return error("The guest already runs.");
     auto resumed = target_->resume(actions);
     awaiting_ = Awaiting::Run;
     since_ = steady_clock::now();
@@ -162,23 +179,23 @@ Session::Reply Session::monitor(std::string_view hex) {
     const auto text = from_hex(hex);
     if (!text) return error("A monitor command came that is not hexadecimal.");
     const auto command = parse_monitor(*text);
-    if (!command) return to_hex(command.error().text() + "\n");
+    if (!command) return console_reply(command.error().text() + "\n");
     switch (command->verb) {
         case MonitorCommand::Verb::Step:
             return monitor_step(command->kind);
         case MonitorCommand::Verb::Stepi:
             step_ = command->kind;
-            return to_hex(fmt::format("stepi now runs to the next {}.\n", describe(step_)));
+            return console_reply(fmt::format("stepi now runs to the next {}.\n", describe(step_)));
         default:
             break;
     }
     const auto answer = monitor_text(*command, *target_, newest(selected_vcpu()));
-    return to_hex(answer ? *answer : answer.error().text() + "\n");
+    return console_reply(answer ? *answer : answer.error().text() + "\n");
 }
 
 Session::Reply Session::monitor_step(StepKind kind) {
     if (auto resumed = target_->resume({Action{selected_vcpu(), kind}, Action{}}); !resumed)
-        return to_hex(resumed.error().text() + "\n");
+        return console_reply(resumed.error().text() + "\n");
     awaiting_ = Awaiting::MonitorStep;
     since_ = steady_clock::now();
     monitor_kind_ = kind;

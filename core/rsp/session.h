@@ -89,7 +89,9 @@ class Session {
     Result<std::string> object(const Xfer& asked);
     std::string threads_xml();
     std::string thread_description(const Vcpu& vcpu);
+    void announce(const Stop& stop);
     std::string report(const Stop& stop);
+    std::string console_reply(std::string_view text);
     std::string error(std::string_view sentence) const;
     std::string error(const Error& e) const { return error(e.text()); }
 

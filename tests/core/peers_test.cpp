@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <string>
 
 #include "scripted_target.h"
@@ -39,7 +40,7 @@ class Peers : public testing::Test {
         }
         return output_of(line);
     }
-    std::string address() const { return fmt::format("127.0.0.1:{}", server.endpoint().port); }
+    std::string address() { return fmt::format("127.0.0.1:{}", server().endpoint().port); }
 
     std::shared_ptr<Script> script = [] {
         auto s = std::make_shared<Script>();
@@ -47,8 +48,17 @@ class Peers : public testing::Test {
         s->kinds = {Kind::L1Exit, Kind::NestedEntry, Kind::L2Entry, Kind::L2Exit, Kind::NestedExit, Kind::L1Entry};
         return s;
     }();
-    RunningServer server{[s = script]() -> Result<std::unique_ptr<Target>> { return test::make_scripted_target(s); },
-                         "tcp:127.0.0.1:0"};
+
+    /// Started when first asked for: by then the script is written.
+    RunningServer& server() {
+        if (!server_)
+            server_.emplace([s = script]() -> Result<std::unique_ptr<Target>> { return test::make_scripted_target(s); },
+                            "tcp:127.0.0.1:0");
+        return *server_;
+    }
+
+  private:
+    std::optional<RunningServer> server_;
 };
 
 #define EXPECT_HAS(text, words) \
@@ -65,6 +75,7 @@ void check_session(const std::string& out) {
     EXPECT_HAS(out, "$4 = 0x3003");
     EXPECT_HAS(out, "$5 = [ PE NE PG ]");
     EXPECT_HAS(out, "$6 = <unavailable>");
+    EXPECT_HAS(out, "nested-entry");  // said at the stop, unasked
     EXPECT_HAS(out, "0x103001");
     EXPECT_HAS(out, "detached");
     for (const char* trouble : {"Remote failure", "rror", "internal-error", "ignored", "not available"})
@@ -128,7 +139,7 @@ TEST_F(Peers, GdbSeesTheGuestEnd) {
 
 TEST_F(Peers, GdbIsToldThatItComesSecond) {
     if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
-    test::RawClient first(server.connect());
+    test::RawClient first(server().connect());
     first.ask("qSupported");
     EXPECT_HAS(run_gdb(GDB, {"target remote ADDRESS"}), "Another client is attached to this guest.");
 }

@@ -54,8 +54,7 @@ namespace {
 class ScriptedTarget final : public Target {
   public:
     explicit ScriptedTarget(std::shared_ptr<Script> script) : script_(std::move(script)) {
-        info_ = {"scripted:guest",           "6.1.0-test", "An emulated processor", 4711, "vmxscope-agent 0.1",
-                 {"One probe was left out."}};
+        info_ = {"scripted:guest", "6.1.0-test", "An emulated processor", 4711, "vmxscope-agent 0.1", script_->notes};
         for (std::uint32_t i = 0; i < script_->vcpus; ++i) vcpus_.push_back({i, 100 + i, VcpuState::Held, 1, 0});
         pending_ = Stop{Stop::Why::Attached, 0, 0, {}};
         ++script_->attached;
@@ -239,7 +238,9 @@ std::string RawClient::receive(std::chrono::milliseconds limit) {
             const auto payload =
                 rsp::decode_payload(std::string_view(buffer_).substr(start + 1, end - start - 1), 1 << 20);
             buffer_.erase(0, end + 3);
-            return payload.value_or("");
+            if (!payload || payload->substr(0, 1) != "O" || *payload == "OK") return payload.value_or("");
+            console_ += rsp::from_hex(payload->substr(1)).value_or("not hex");
+            continue;
         }
         if (!read_more(fd_.get(), buffer_, limit)) return {};
     }

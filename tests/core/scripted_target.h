@@ -25,6 +25,7 @@ struct Script {
     std::vector<nested::Kind> kinds;  // what each vCPU comes to, in order, over and over; empty = it never stops
     std::uint64_t ends_after = 0;     // the guest ends after so many transitions; 0 = never
     std::string resume_error;         // resume() fails with this
+    std::vector<std::string> notes = {"One probe was left out."};
 
     std::atomic<int> attached{0};  // Targets alive
     std::atomic<int> detached{0};  // times detach() let a held guest go
@@ -62,19 +63,22 @@ class RawClient {
     explicit RawClient(Fd fd) : fd_(std::move(fd)) {}
     void send_raw(std::string_view bytes);
     void send(std::string_view payload);
-    /// The next packet's payload; "" when none comes within `limit`, or the other side closes.
+    /// The next packet's payload, console output left aside; "" when none comes within `limit`, or the other side
+    /// closes.
     std::string receive(std::chrono::milliseconds limit = std::chrono::seconds(10));
     std::string ask(std::string_view payload) {
         send(payload);
         return receive();
     }
     std::string receive_raw();  // whatever comes until the other side closes, or for ten seconds
+    const std::string& console() const { return console_; }  // all that came of it
     void close() { fd_.reset(); }
     Fd take() { return std::move(fd_); }
 
   private:
     Fd fd_;
     std::string buffer_;
+    std::string console_;
 };
 
 }  // namespace vmxscope::core::test

@@ -137,6 +137,28 @@ TEST_F(ServerTest, StepsToTheNextTransitionAndTellsWhich) {
     EXPECT_EQ(client->ask("qC"), "QCp1.2");  // the thread that stopped is the selected one
 }
 
+TEST_F(ServerTest, PeopleReadTheTransitionAtEachStop) {
+    start_as_gdb();
+    client->ask("QVmxStep:entry");
+    client->ask("vCont;s:p1.1");
+    EXPECT_NE(client->console().find("nested-entry"), std::string::npos) << client->console();
+}
+
+TEST_F(ServerTest, ProgramsThatReadTransitionsThemselvesAreSparedThat) {
+    start();
+    client->ask("qSupported:multiprocess+;vmx+");
+    client->ask("?");
+    client->ask("vCont;s:p1.1");
+    EXPECT_EQ(client->console(), "");
+}
+
+TEST_F(ServerTest, ARunUnderWayIsNotBegunAgain) {
+    start_as_gdb();
+    client->send("vCont;c");
+    EXPECT_EQ(client->ask("vCont;c"), "E.The guest already runs.");
+    EXPECT_EQ(script->resumed_times, 1);
+}
+
 TEST_F(ServerTest, PassesEachThreadsOwnActionOn) {
     start_as_gdb();
     client->ask("vCont;s:p1.2;c:p1.-1");
@@ -181,9 +203,8 @@ TEST_F(ServerTest, TheGuestsEndIsTold) {
     script->ends_after = 1;
     start_as_gdb();
     client->ask("vCont;s:p1.1");
-    client->send("vCont;s:p1.1");
-    EXPECT_EQ(from_hex(client->receive().substr(1)), "QEMU ended with status 0.\n");
-    EXPECT_EQ(client->receive(), "W00;process:1");
+    EXPECT_EQ(client->ask("vCont;s:p1.1"), "W00;process:1");
+    EXPECT_TRUE(client->console().ends_with("QEMU ended with status 0.\n")) << client->console();
     EXPECT_EQ(client->ask("vCont;c"), "E.The guest has ended.");
 }
 
@@ -317,6 +338,16 @@ TEST_F(ServerTest, MonitorAnswersInWords) {
     EXPECT_NE(ask_monitor("fields GUEST_CR3").find("0x3002"), std::string::npos);
     EXPECT_NE(ask_monitor("fields (").find("'('"), std::string::npos);
     EXPECT_NE(ask_monitor("fields " + std::string(50000, '(')).find("more than 200"), std::string::npos);
+}
+
+TEST_F(ServerTest, ALongMonitorAnswerComesInPieces) {
+    script->notes =
+        std::vector<std::string>(5000, "A probe could not be placed, and this says at length why that is so.");
+    start();
+    const std::string last = ask_monitor("info");
+    const std::string all = client->console() + last;
+    EXPECT_GT(all.size(), 300000u);
+    EXPECT_TRUE(all.ends_with("that is so.\n"));
 }
 
 TEST_F(ServerTest, MonitorStepStepsAndTellsHowGdbIsToNotice) {
