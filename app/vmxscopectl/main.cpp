@@ -1,6 +1,7 @@
 // vmxscopectl: the command line. One subcommand a pair of files; see command.h.
 #include "app/backends.h"
 #include "app/vmxscopectl/command.h"
+#include "app/vmxscopectl/lab_command.h"
 #include "app/vmxscopectl/show_command.h"
 #include "app/vmxscopectl/step_command.h"
 #include "app/vmxscopectl/targets_command.h"
@@ -22,6 +23,7 @@ int main(int argc, char** argv) {
     app::add_step_command(cli, backends, run);
     app::add_show_command(cli, backends, run);
     app::add_targets_command(cli, backends, run);
+    app::add_lab_command(cli, run);
     try {
         cli.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

@@ -24,6 +24,7 @@ step() {
     say "$text"
     ("$@") >"$log" 2>&1 &
     pid=$!
+    trap 'kill -TERM "$pid"; wait "$pid"; exit 130' INT TERM HUP
     while kill -0 "$pid" 2>/dev/null; do
         sleep 0.1
         if [ $((SECONDS - started - told)) -ge 3 ]; then
@@ -36,6 +37,7 @@ step() {
         rm -f "$log"
         die "This step of the lab's image failed: $text. What it printed last is above."
     fi
+    trap - INT TERM HUP
     rm -f "$log"
 }
 

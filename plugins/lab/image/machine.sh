@@ -40,11 +40,12 @@ machine_inputs() {
     stat_of "$(command -v bochs-bin)" /usr/share/bochs/BIOS-bochs-latest /usr/share/bochs/VGABIOS-lgpl-latest
 }
 
-wait_for() {  # wait_for SECONDS CHILD COMMAND…: until COMMAND succeeds; fails when CHILD ends before, or time runs out
+# wait_for SECONDS CHILD COMMAND…: until COMMAND succeeds; fails when CHILD or the build itself ends before, or time runs out
+wait_for() {
     local deadline=$((SECONDS + $1)) child=$2
     shift 2
     until "$@"; do
-        [ $SECONDS -lt $deadline ] && kill -0 "$child" 2>/dev/null || return 1
+        [ $SECONDS -lt $deadline ] && kill -0 "$child" 2>/dev/null && kill -0 $$ 2>/dev/null || return 1
         sleep 0.1
     done
 }
@@ -63,6 +64,7 @@ save_machine() (
         >terminal.log 2>&1 </dev/null &
     terminal=$!
     bochs=
+    trap 'exit 1' TERM
     trap '[ -z "$bochs" ] || kill -KILL "$bochs" 2>/dev/null; kill "$terminal" 2>/dev/null' EXIT
     find_bochs() { bochs=$(pgrep -P "$terminal" -x bochs-bin); }
     wait_for 60 "$terminal" find_bochs &&

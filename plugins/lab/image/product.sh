@@ -34,7 +34,7 @@ pack_product() (
     if [ -e "$flavour_dir/vmxscope.ko" ]; then cp "$flavour_dir/vmxscope.ko" "$root/lab/modules/"; fi
     for file in $(product_files); do
         case $file in
-            *.elf) cp "$file" "$root/lab/guests/" ;;
+            *.elf) strip --strip-debug -o "$root/lab/guests/${file##*/}" "$file" ;;
             *) strip --strip-debug -o "$root/usr/bin/${file##*/}" "$file"
                # shellcheck disable=SC2046
                add_file "$root" $(comm -23 <(libraries_of "$file") <(base_libraries | sort -u)) ;;
