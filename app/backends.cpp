@@ -2,12 +2,14 @@
 
 #include "core/rsp/remote_target.h"
 #include "plugins/kvm/kvm_backend.h"
+#include "plugins/lab/backend.h"
 
 namespace vmxscope::app {
 
 core::Backends make_backends() {
     core::Backends all;
     all.add(kvm::kvm_backend());
+    all.add(lab::lab_backend());
     all.add(core::rsp::unix_backend());
     all.add(core::rsp::tcp_backend());
     return all;
