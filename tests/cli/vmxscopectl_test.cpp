@@ -191,7 +191,7 @@ TEST_F(Vmxscopectl, AnInterruptAtThePromptLeavesToo) {
 
 TEST(VmxscopectlAlone, EveryHelpHasExamples) {
     for (const std::vector<std::string>& arguments :
-         {std::vector<std::string>{"--help"}, {"step", "--help"}, {"show", "--help"}, {"targets", "--help"}}) {
+         {std::vector<std::string>{"--help"}, {"step", "--help"}, {"show", "--help"}, {"targets", "--help"}, {"lab", "--help"}}) {
         const Outcome o = run_vmxscopectl(arguments);
         EXPECT_EQ(o.status, 0);
         EXPECT_TRUE(has(o.out, "Examples:\n  vmxscopectl")) << o.out;
