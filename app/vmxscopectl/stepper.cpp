@@ -14,7 +14,8 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr auto kSlice = std::chrono::milliseconds(100);  // how soon a signal or a key is noticed
-constexpr auto kPatience = std::chrono::seconds(4);      // then it is said what is being waited for
+constexpr auto kPatience = std::chrono::seconds(4);      // then it is said what is being waited for,
+constexpr auto kSigns = std::chrono::seconds(2);         // this often: asking where the vCPUs are costs the target time
 
 /// Takes one waiting key off the terminal.
 bool key_pressed() {
@@ -55,6 +56,7 @@ std::string Stepper::whereabouts() {
 core::Result<Stopped> Stepper::wait(std::string_view for_what) {
     const auto start = steady_clock::now();
     bool asked = false;
+    auto last_sign = start;
     ProgressLine progress;
     while (!interrupted()) {
         auto stop = target_->wait(kSlice);
@@ -72,7 +74,8 @@ core::Result<Stopped> Stepper::wait(std::string_view for_what) {
             return core::fail(
                 fmt::format("{} s passed and {} did not come ({}).", limit_.count(), for_what, whereabouts()),
                 "Is L1 running a guest of its own? Wait longer with --timeout, without end with --timeout 0.");
-        if (waited > kPatience) {
+        if (waited > kPatience && steady_clock::now() - last_sign > kSigns) {
+            last_sign = steady_clock::now();
             const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(waited).count();
             progress.callback()(fmt::format("waiting for {}: {} s ({})", for_what, seconds, whereabouts()), -1);
         }
