@@ -11,7 +11,6 @@
 #include <QSettings>
 #include <QStackedWidget>
 #include <QStatusBar>
-#include <QTreeView>
 #include <QVBoxLayout>
 
 #include "ui/icons.h"
@@ -187,7 +186,7 @@ void MainWindow::on_stopped(const core::Stop& stop) {
     list_view_->show_vcpu_column(session_.vcpus().size() > 1);
     const bool first = !shown_.isValid();
     if (stop.seq != 0 && list_.row_of(stop.seq) >= 0) go_live();
-    if (first) vmcs_->tree()->setFocus();
+    if (first) list_view_->setFocus();
     if (stop.seq == 0) update_state();
 }
 

@@ -10,6 +10,12 @@
 
 namespace vmxscope::ui {
 
+namespace {
+
+constexpr int kNarrowest = 360;  // pixels: three columns of PDPTRs, and a condition beside its value
+
+}  // namespace
+
 PdptrPanel::PdptrPanel(QWidget* parent) : QScrollArea(parent) {
     auto* inside = new QWidget(this);
     auto* layout = new QVBoxLayout(inside);
@@ -40,6 +46,7 @@ PdptrPanel::PdptrPanel(QWidget* parent) : QScrollArea(parent) {
     setWidget(inside);
     setWidgetResizable(true);
     setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
+    setMinimumWidth(kNarrowest);
     setFrameShape(QFrame::NoFrame);
 }
 

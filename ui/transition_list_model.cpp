@@ -142,7 +142,7 @@ QVariant TransitionListModel::data(const QModelIndex& index, int role) const {
 
 QVariant TransitionListModel::headerData(int section, Qt::Orientation orientation, int role) const {
     if (orientation != Qt::Horizontal || role != Qt::DisplayRole) return {};
-    static constexpr const char* names[] = {"#", "vCPU", "Transition", "From → to", "Exit reason", "PDPTRs"};
+    static constexpr const char* names[] = {"#", "vCPU", "Transition", "From → to", "PDPTRs", "Exit reason"};
     return section >= 0 && section < kColumnCount ? QString::fromUtf8(names[section]) : QVariant();
 }
 

@@ -20,7 +20,7 @@ class TransitionListModel : public QAbstractTableModel {
     Q_OBJECT
 
   public:
-    enum Column { Seq, Vcpu, Kind, Levels, Reason, Pdptr, kColumnCount };
+    enum Column { Seq, Vcpu, Kind, Levels, Pdptr, Reason, kColumnCount };
     /// Beyond this many the oldest are let go, and counted in let_go(). A transition takes about 16 KiB.
     static constexpr int kMaxKept = 10'000;
 

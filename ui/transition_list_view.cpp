@@ -11,6 +11,12 @@
 
 namespace vmxscope::ui {
 
+namespace {
+
+constexpr int kNarrowest = 240;  // pixels: number, kind and verdict
+
+}  // namespace
+
 TransitionListView::TransitionListView(TransitionListModel* list, QWidget* parent)
     : QWidget(parent),
       list_(list),
@@ -38,10 +44,12 @@ TransitionListView::TransitionListView(TransitionListModel* list, QWidget* paren
     header->resizeSection(T::Seq, width("⋮ 1234"));
     header->resizeSection(T::Vcpu, width("vCPU"));
     header->resizeSection(T::Kind, width("nested-entry"));
-    header->resizeSection(T::Reason, width("EPT_VIOLATION"));
-    header->resizeSection(T::Pdptr, width("○⚠ skipped"));
+    header->resizeSection(T::Pdptr, width("◐▨ copied-unused"));
     view_->setColumnHidden(T::Levels, true);  // the kind's name says it; it is in the heading and can be shown
     show_vcpu_column(false);
+
+    setFocusProxy(view_);
+    setMinimumWidth(kNarrowest);
 
     auto* line = new QHBoxLayout;
     line->addWidget(search_, 1);

@@ -1,6 +1,5 @@
 #include "ui/verdict_banner.h"
 
-#include <QHBoxLayout>
 #include <QLabel>
 #include <QPainter>
 #include <QVBoxLayout>
@@ -12,6 +11,8 @@ namespace vmxscope::ui {
 
 namespace {
 
+constexpr int kTagPadX = 9, kTagPadY = 5;
+constexpr int kTagFlags = Qt::TextWordWrap | Qt::AlignLeft | Qt::AlignVCenter;
 constexpr int kBar = 6;  // pixels, of the strong colour at the left edge
 
 QLabel* wrapped(QWidget* parent) {
@@ -35,6 +36,12 @@ QFont scaled(QFont font, double factor, bool bold) {
 
 }  // namespace
 
+Tag::Tag(QWidget* parent) : QWidget(parent) {
+    QSizePolicy policy(QSizePolicy::Preferred, QSizePolicy::Preferred);
+    policy.setHeightForWidth(true);
+    setSizePolicy(policy);
+}
+
 void Tag::say(Mark mark, const QString& text) {
     mark_ = mark;
     text_ = text;
@@ -50,11 +57,17 @@ QString Tag::full_text() const {
 
 QSize Tag::sizeHint() const {
     const QFontMetrics metrics(scaled(font(), 1.0, true));
-    return {metrics.horizontalAdvance(full_text()) + 20, metrics.height() + 10};
+    return {metrics.horizontalAdvance(full_text()) + 2 * kTagPadX + 4, metrics.height() + 2 * kTagPadY};
 }
 
 QSize Tag::minimumSizeHint() const {
     return {0, sizeHint().height()};
+}
+
+int Tag::heightForWidth(int width) const {
+    const QFontMetrics metrics(scaled(font(), 1.0, true));
+    const QRect room(0, 0, width - 2 * kTagPadX, 10'000);
+    return metrics.boundingRect(room, kTagFlags, full_text()).height() + 2 * kTagPadY;
 }
 
 void Tag::paintEvent(QPaintEvent*) {
@@ -66,38 +79,32 @@ void Tag::paintEvent(QPaintEvent*) {
     painter.setBrush(look.ground);
     painter.drawRoundedRect(box, 4, 4);
     painter.setFont(scaled(font(), 1.0, true));
-    const QString text = painter.fontMetrics().elidedText(full_text(), Qt::ElideRight, box.width() - 16);
+    const QRect room = rect().adjusted(kTagPadX, 0, -kTagPadX, 0);
     if (mark_ == Mark::Undefined) {
         painter.setPen(Qt::NoPen);
         painter.setBrush(colors().hatch());
         painter.drawRoundedRect(box, 4, 4);
         // The word stays on plain ground: hatching behind letters is hard to read.
-        painter.setBrush(look.ground);
-        const int width = painter.fontMetrics().horizontalAdvance(text) + 10;
-        painter.drawRect(box.left() + 4, box.top() + 3, width, box.height() - 6);
+        painter.fillRect(painter.boundingRect(room, kTagFlags, full_text()).adjusted(-4, -1, 4, 1), look.ground);
     }
     painter.setPen(look.text);
-    painter.drawText(box.adjusted(8, 0, -8, 0), Qt::AlignVCenter | Qt::AlignLeft, text);
+    painter.drawText(room, kTagFlags, full_text());
 }
 
 VerdictBanner::VerdictBanner(QWidget* parent)
     : QWidget(parent),
       word_(new QLabel(this)),
-      where_(new QLabel(this)),
+      where_(wrapped(this)),
       reason_(wrapped(this)),
       used_(wrapped(this)),
       undefined_(new Tag(this)),
       alarm_(new Tag(this)) {
     word_->setFont(scaled(font(), 2.0, true));
-    where_->setAlignment(Qt::AlignRight | Qt::AlignVCenter);
-    auto* top = new QHBoxLayout;
-    top->addWidget(word_);
-    top->addStretch(1);
-    top->addWidget(where_);
     auto* layout = new QVBoxLayout(this);
     layout->setContentsMargins(kBar + 12, 10, 12, 12);
-    layout->setSpacing(6);
-    layout->addLayout(top);
+    layout->setSpacing(5);
+    layout->addWidget(word_);
+    layout->addWidget(where_);
     layout->addWidget(reason_);
     layout->addWidget(used_);
     layout->addWidget(alarm_);
@@ -120,12 +127,13 @@ void VerdictBanner::show_verdict(const TransitionPtr& transition, const std::opt
         const bool entry = verdict->direction == nested::Direction::Entry;
         word_->setText(glyph_of(mark_of(verdict->did)) + QLatin1Char(' ') + banner_word(verdict->did));
         where_->setText((entry ? QStringLiteral("vmcs12 → vmcs02") : QStringLiteral("vmcs02 → vmcs12")) +
-                        QStringLiteral("\nat %1 · vCPU %2").arg(headline(*transition)).arg(transition->vcpu));
+                        QStringLiteral("  at %1 · vCPU %2").arg(headline(*transition)).arg(transition->vcpu));
         reason_->setText(qs(verdict->reason));
         used_->setText(used_text(*verdict));
         undefined_->say(Mark::Undefined, undefined_text(*verdict));
         alarm_->say(Mark::Alarm, alarm_text(*verdict));
     }
+    where_->setVisible(!where_->text().isEmpty());
     used_->setVisible(!used_->text().isEmpty());
     recolour();
 }

@@ -11,15 +11,17 @@ class QLabel;
 
 namespace vmxscope::ui {
 
-/// A word on a ground of its look, with its glyph; hatched when it says that something is undefined.
+/// A word on a ground of its look, with its glyph, broken into lines where it must be; hatched when it says that
+/// something is undefined.
 class Tag : public QWidget {
     Q_OBJECT
 
   public:
-    using QWidget::QWidget;
+    explicit Tag(QWidget* parent = nullptr);
     void say(Mark mark, const QString& text);
     QSize sizeHint() const override;
     QSize minimumSizeHint() const override;
+    int heightForWidth(int width) const override;
 
   protected:
     void paintEvent(QPaintEvent* event) override;

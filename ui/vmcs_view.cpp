@@ -59,7 +59,8 @@ VmcsView::VmcsView(QWidget* parent) : QWidget(parent) {
     nothing_->setAlignment(Qt::AlignCenter);
     nothing_->setWordWrap(true);
     layout->addWidget(nothing_, 1);
-    layout->addWidget(make_legend());
+    legend_line_ = make_legend();
+    layout->addWidget(legend_line_);
     recolour();
 }
 
@@ -97,13 +98,11 @@ QWidget* VmcsView::make_filter_line() {
     search_->setClearButtonEnabled(true);
     only_differences_ = new QCheckBox(QStringLiteral("Only differences"), box);
     only_changed_ = new QCheckBox(QStringLiteral("Only changed"), box);
-    counts_ = new QLabel(box);
     auto* layout = new QHBoxLayout(box);
     layout->setContentsMargins(0, 0, 0, 0);
     layout->addWidget(search_, 1);
     layout->addWidget(only_differences_);
     layout->addWidget(only_changed_);
-    layout->addWidget(counts_);
     connect(search_, &QLineEdit::textChanged, this, &VmcsView::refilter);
     connect(only_differences_, &QCheckBox::toggled, this, &VmcsView::refilter);
     connect(only_changed_, &QCheckBox::toggled, this, &VmcsView::refilter);
@@ -139,10 +138,17 @@ void VmcsView::make_tree() {
 }
 
 QWidget* VmcsView::make_legend() {
-    legend_ = new QLabel(this);
-    legend_->setText(QStringLiteral(
-        "≠ vmcs12 and vmcs02 differ    Δ changed by this transition    ▨ undefined: not to be relied on"));
-    return legend_;
+    auto* box = new QWidget(this);
+    legend_ =
+        new QLabel(QStringLiteral("≠ differ    Δ changed by this transition    ▨ undefined: not to be relied on"), box);
+    counts_ = new QLabel(box);
+    auto* layout = new QHBoxLayout(box);
+    layout->setContentsMargins(0, 0, 0, 0);
+    legend_->setSizePolicy(QSizePolicy::Ignored,
+                           QSizePolicy::Preferred);  // in a narrow window the counts have their room first
+    layout->addWidget(legend_, 1);
+    layout->addWidget(counts_);
+    return box;
 }
 
 void VmcsView::restore_expansion() {
@@ -175,8 +181,7 @@ void VmcsView::show_row(const TransitionListModel& list, int row, const QString&
     const TransitionPtr t = any ? list.at(row) : nullptr;
     const int previous = any ? list.previous_row(row) : -1;
     model_.show(t, previous < 0 ? nullptr : list.at(previous), any ? list.verdict_at(row) : std::nullopt);
-    for (QWidget* widget : {static_cast<QWidget*>(tree_), filter_line_, static_cast<QWidget*>(legend_)})
-        widget->setVisible(any);
+    for (QWidget* widget : {static_cast<QWidget*>(tree_), filter_line_, legend_line_}) widget->setVisible(any);
     nothing_->setVisible(!any);
     nothing_->setText(empty);
     heading_->setVisible(any);

@@ -51,7 +51,7 @@ class VmcsView : public QWidget {
     VmcsFilter filter_;
     QSet<QString> collapsed_;  // groups the user closed
     QLabel *heading_, *facts_, *notes_, *counts_, *away_, *legend_, *nothing_;
-    QWidget* filter_line_;
+    QWidget *filter_line_, *legend_line_;
     QPushButton* live_;
     QLineEdit* search_;
     QCheckBox *only_differences_, *only_changed_;

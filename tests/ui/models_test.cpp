@@ -125,14 +125,14 @@ TEST(ConditionsModel, each_condition_has_a_value_a_word_for_whether_it_held_and_
 TEST(TransitionList, one_row_a_transition_with_its_verdict_in_a_word) {
     const Seen seen(samples::skipped());
     EXPECT_EQ(dump(seen.list),
-              "1 | 0 | l1-exit | L1 → L0 | VMLAUNCH | \n"
-              "2 | 0 | nested-entry | L1 → L2 | – | ● copied\n"
-              "3 | 0 | l2-entry | L0 → L2 | – | \n"
-              "4 | 0 | l2-exit | L2 → L0 | CPUID | \n"
-              "5 | 0 | nested-exit | L2 → L1 | CPUID | ● copied\n"
-              "6 | 0 | l1-entry | L0 → L1 | – | \n"
-              "7 | 0 | l1-exit | L1 → L0 | VMRESUME | \n"
-              "8 | 0 | nested-entry | L1 → L2 | – | ○ skipped\n");
+              "1 | 0 | l1-exit | L1 → L0 |  | VMLAUNCH\n"
+              "2 | 0 | nested-entry | L1 → L2 | ● copied | –\n"
+              "3 | 0 | l2-entry | L0 → L2 |  | –\n"
+              "4 | 0 | l2-exit | L2 → L0 |  | CPUID\n"
+              "5 | 0 | nested-exit | L2 → L1 | ● copied | CPUID\n"
+              "6 | 0 | l1-entry | L0 → L1 |  | –\n"
+              "7 | 0 | l1-exit | L1 → L0 |  | VMRESUME\n"
+              "8 | 0 | nested-entry | L1 → L2 | ○ skipped | –\n");
 }
 
 TEST(TransitionList, undefined_and_alarm_show_in_the_list) {
