@@ -1,11 +1,13 @@
 #include "plugins/lab/supervise.h"
 
 #include <linux/close_range.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,6 +16,8 @@
 #include <cstring>
 #include <fstream>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -47,11 +51,45 @@ core::Fd block_signals() {
     return core::Fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
+/// Bochs draws the emulated machine's screen on a second terminal, which it makes itself and names on the first. Nobody
+/// looks at it, but it must be read: when it is full, Bochs waits for ever.
+class Screen {
+  public:
+    void look_for_name(std::string_view output) {
+        constexpr std::string_view kBefore = "connected to screen \"";
+        constexpr std::size_t kMost = 1 << 16;
+        if (fd_ || said_.size() > kMost) return;
+        said_ += output;
+        const auto at = said_.find(kBefore);
+        if (at == std::string::npos) return;
+        const auto name = std::string_view(said_).substr(at + kBefore.size());
+        if (const auto end = name.find('"'); end != std::string_view::npos) open(std::string(name.substr(0, end)));
+    }
+    int fd() const { return fd_.get(); }
+    void drain() {
+        char buffer[4096];
+        if (read(fd_.get(), buffer, sizeof buffer) <= 0) fd_.reset();
+    }
+
+  private:
+    void open(const std::string& name) {
+        fd_ = core::Fd(::open(name.c_str(), O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+        termios raw{};
+        if (tcgetattr(fd_.get(), &raw) != 0) return;
+        cfmakeraw(&raw);  // by lines, nothing could be read before the first newline
+        tcsetattr(fd_.get(), TCSANOW, &raw);
+    }
+
+    std::string said_;
+    core::Fd fd_;
+};
+
 /// Keeps the terminal's output, as far as it is of use to find an error, so that the program never waits for a reader.
 class TerminalLog {
   public:
     explicit TerminalLog(const std::filesystem::path& file) : out_(file, std::ios::binary) {}
-    void take_from(int terminal) {
+    /// Returns what it took.
+    std::string take_from(int terminal) {
         constexpr std::size_t kMost = 1 << 20;
         char buffer[4096];
         const ssize_t n = read(terminal, buffer, sizeof buffer);
@@ -59,6 +97,7 @@ class TerminalLog {
             out_.write(buffer, n).flush();
             written_ += static_cast<std::size_t>(n);
         }
+        return {buffer, n > 0 ? static_cast<std::size_t>(n) : 0};
     }
 
   private:
@@ -77,10 +116,15 @@ enum class End { ByItself, LeashCut, Asked };
 /// Waits for one of the three ends; `status` is the program's in the first case.
 End wait_for_end_of(pid_t program, int terminal, core::Fd leash, core::Fd signals, TerminalLog& log, int& status) {
     bool terminal_open = true;
+    Screen screen;
     for (;;) {
-        pollfd fds[] = {{signals.get(), POLLIN, 0}, {leash.get(), POLLIN, 0}, {terminal_open ? terminal : -1, POLLIN, 0}};
-        if (poll(fds, 3, -1) < 0) continue;
-        if (fds[2].revents & POLLIN) log.take_from(terminal);
+        pollfd fds[] = {{signals.get(), POLLIN, 0},
+                        {leash.get(), POLLIN, 0},
+                        {terminal_open ? terminal : -1, POLLIN, 0},
+                        {screen.fd(), POLLIN, 0}};
+        if (poll(fds, 4, -1) < 0) continue;
+        if (fds[3].revents) screen.drain();
+        if (fds[2].revents & POLLIN) screen.look_for_name(log.take_from(terminal));
         else if (fds[2].revents) terminal_open = false;
         signalfd_siginfo signal{};
         while (read(signals.get(), &signal, sizeof signal) == sizeof signal) {
