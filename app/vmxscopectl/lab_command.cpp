@@ -84,8 +84,10 @@ int stop_labs(const std::string& id, bool all) {
     if (all) {
         auto instances = lab::list_instances();
         if (!instances) return complain(instances.error());
-        which = std::move(*instances);
-        if (which.empty()) say("No lab is running.\n");
+        // One for a program that is attached ends with that program.
+        for (lab::Instance& instance : *instances)
+            if (const auto info = instance.info(); !info || !info->leashed || !instance.alive()) which.push_back(std::move(instance));
+        if (which.empty()) say("No lab is running that `lab start` started.\n");
     } else {
         auto one = chosen(id);
         if (!one) return complain(one.error());
@@ -157,7 +159,7 @@ void add_stop(CLI::App& lab_app, Run& run) {
     auto all = std::make_shared<bool>(false);
     CLI::App* command = lab_app.add_subcommand("stop", "Stop a lab");
     command->add_option("NAME", *id, "Its name; may be left out when only one runs");
-    command->add_flag("--all", *all, "Every lab of yours");
+    command->add_flag("--all", *all, "Every lab that `lab start` started");
     command->callback([id, all, &run] { run = [id, all] { return stop_labs(*id, *all); }; });
 }
 

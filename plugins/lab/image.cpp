@@ -15,6 +15,7 @@ namespace vmxscope::lab {
 namespace {
 
 constexpr std::string_view kSaying = "lab image: ";
+constexpr int kGivenUp = -1;
 
 /// Takes whole lines off `text` and gives each to `take`.
 template <typename Take>
@@ -44,7 +45,7 @@ core::Result<int> run_builder(const std::vector<std::string>& arguments, const s
         if (!go_on && !std::exchange(asked, true)) kill(-*builder, SIGTERM);
     }
     while (true)
-        if (auto status = wait_for_end(*builder, std::chrono::seconds(1))) return go_on ? *status : -1;
+        if (auto status = wait_for_end(*builder, std::chrono::seconds(1))) return go_on ? *status : kGivenUp;
 }
 
 std::string builder_path() {
@@ -57,28 +58,21 @@ std::string builder_path() {
 core::Result<Image> make_image(unsigned cpus, const core::Progress& progress) {
     const std::string builder = builder_path();
     std::string step = "checking the lab's image", last_words;
+    std::vector<std::string> printed;
     const auto listen = [&](std::string line) {
-        if (line.starts_with(kSaying)) step = "lab image: " + line.substr(kSaying.size());
-        if (line.starts_with("error: ")) last_words = line.substr(7);
+        if (line.starts_with(kSaying)) step = line;
+        else if (line.starts_with("error: ")) last_words = line.substr(7);
+        else if (line.starts_with("/")) printed.push_back(std::move(line));
         return !progress || progress(step, -1);
     };
-    const auto status = run_builder({builder, "--product-dir", VMXSCOPE_LAB_PRODUCT, "--cpus", std::to_string(cpus)}, listen);
+    const auto status =
+        run_builder({builder, "--product-dir", VMXSCOPE_LAB_PRODUCT, "--cpus", std::to_string(cpus), "--print"}, listen);
     if (!status) return tl::unexpected(status.error());
-    if (*status == -1) return core::fail("The start of the lab was given up.");
-    if (*status != 0)
+    if (*status == kGivenUp) return core::fail("The start of the lab was given up.");
+    if (*status != 0 || printed.size() != 2)
         return core::fail("The lab's image cannot be built. " + last_words, fmt::format("See why with: {}", builder));
-    std::string folder;
-    const auto printed = run_builder({builder, "--print-dir"}, [&](std::string line) {
-        if (!line.empty()) folder = line;
-        return true;
-    });
-    if (!printed) return tl::unexpected(printed.error());
-    std::error_code error;
-    // The link `system` is resolved now: a newer image may replace it while this one is used.
-    const std::filesystem::path system = std::filesystem::canonical(std::filesystem::path(folder) / "system", error);
-    if (error) return core::fail(fmt::format("{} holds no lab image: {}.", folder, error.message()),
-                                 fmt::format("Build it with: {}", builder));
-    return Image{system / "boot.iso", system / fmt::format("machine-{}", cpus), std::filesystem::path(folder) / "product.cpio"};
+    const std::filesystem::path system = printed[0];
+    return Image{system / "boot.iso", system / fmt::format("machine-{}", cpus), printed[1]};
 }
 
 }  // namespace vmxscope::lab

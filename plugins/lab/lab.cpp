@@ -63,13 +63,15 @@ core::Result<Plan> make_plan(const StartOptions& o) {
 
 /// /lab/instance/ as an archive. Its kernel is the user's, or the catalog's that came with the product.
 std::string instance_archive(const Plan& plan, const StartOptions& o) {
+    // Our own guests need no PC: without its firmware they begin sooner. A user's image may.
+    const std::string_view machine = o.kernel.empty() ? "microvm" : "pc,usb=off,vmport=off,hpet=off,graphics=off";
     Archive archive;
     archive.add_folder("lab");
     archive.add_folder("lab/instance");
     if (!o.kernel.empty()) archive.add_file("lab/instance/kernel", read_file(o.kernel));
     archive.add_file("lab/instance/config",
-                     fmt::format("lab_name={}\nguest={}\nappend={}\nqemu_args={}\ncpus={}\nmemory={}\n", shell_quoted(plan.name),
-                                 shell_quoted(plan.guest), shell_quoted(o.append), shell_quoted(o.qemu_args), plan.cpus, o.memory));
+                     fmt::format("lab_name={}\nguest={}\nmachine={}\nappend={}\nqemu_args={}\ncpus={}\nmemory={}\n", shell_quoted(plan.name),
+                                 shell_quoted(plan.guest), shell_quoted(machine), shell_quoted(o.append), shell_quoted(o.qemu_args), plan.cpus, o.memory));
     return std::move(archive).finish();
 }
 

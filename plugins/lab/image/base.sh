@@ -112,7 +112,6 @@ make_system() {
         step "packing the lab's system for $release" make_boot_cd "$system_dir.part"
         mv "$system_dir.part" "$system_dir"
     fi
-    ln -sfn "${system_dir##*/}" "$flavour_dir/system"
     touch "$system_dir"
     # Systems of older inputs: another lab may just be starting from one, so not at once.
     find "$flavour_dir" -maxdepth 1 -name 'system-*' -mtime +0 -exec rm -rf {} +

@@ -1,5 +1,6 @@
 # product.cpio: what this project itself puts into the lab: the kernel module, the agent, the guest hypervisors.
-# Small and apart from base.cpio, so that a rebuilt agent is in the next lab within a second. Sourced by build.
+# Small and apart from the system, so that a rebuilt agent is in the next lab within a second. Sourced by build.
+# Sets: product_file, named by its inputs, so that build directories that share a cache do not get each other's.
 
 module_sources() { find "$source_dir/plugins/kvm/module" -type f \( -name '*.[ch]' -o -name Kbuild -o -name Makefile \) 2>/dev/null | LC_ALL=C sort; }
 
@@ -28,8 +29,7 @@ product_files() {  # what of the build directory belongs into the lab, as far as
 
 pack_product() (
     set -e
-    root=$flavour_dir/product.tree
-    rm -rf "$root"
+    root=$(mktemp -d "$flavour_dir/product.tree.XXXXXX")
     mkdir -p "$root/lab/modules" "$root/lab/guests" "$root/usr/bin"
     if [ -e "$flavour_dir/vmxscope.ko" ]; then cp "$flavour_dir/vmxscope.ko" "$root/lab/modules/"; fi
     for file in $(product_files); do
@@ -45,15 +45,14 @@ pack_product() (
 )
 
 make_product() {
-    local file inputs out=$flavour_dir/product.cpio
+    local inputs
     make_module
-    for file in vmxscope-agent; do
-        [ -e "$product_dir/bin/$file" ] || say "no $file in $product_dir/bin yet: the lab will have none"
-    done
+    [ -e "$product_dir/bin/vmxscope-agent" ] ||
+        say "no vmxscope-agent in $product_dir/bin yet: the lab will have none"
     inputs=$({ cat "$image_source/product.sh" "$flavour_dir/vmxscope.ko.inputs" 2>/dev/null
                product_files | xargs -rd '\n' sha256sum; } | fingerprint)
-    if ! up_to_date "$out" "$inputs"; then
-        step "packing the agent, the module and the guests" pack_product "$out"
-        echo "$inputs" >"$out.inputs"
-    fi
+    product_file=$flavour_dir/product-$inputs.cpio
+    [ -e "$product_file" ] || step "packing the agent, the module and the guests" pack_product "$product_file"
+    touch "$product_file"
+    find "$flavour_dir" -maxdepth 1 -name 'product-*' -mtime +0 -delete
 }
