@@ -228,7 +228,7 @@ Session::Reply Session::write_refused(std::string_view) {
     return error("vmxscope changes nothing in the guest: registers and memory cannot be written.");
 }
 
-/// gdb 13 takes only the numbered form of an error for an answer to `m`.
+/// gdb 13 takes only the numbered form of an error for an answer to `m`: at "E." and a sentence, `x/i $pc` aborts it.
 Session::Reply Session::memory_refused(std::string_view) {
     return "E01";
 }
