@@ -31,7 +31,9 @@ pack_product() (
     set -e
     root=$(mktemp -d "$flavour_dir/product.tree.XXXXXX")
     mkdir -p "$root/lab/modules" "$root/lab/guests" "$root/usr/bin"
-    if [ -e "$flavour_dir/vmxscope.ko" ]; then cp "$flavour_dir/vmxscope.ko" "$root/lab/modules/"; fi
+    if [ -e "$flavour_dir/vmxscope.ko" ]; then
+        strip --strip-debug -o "$root/lab/modules/vmxscope.ko" "$flavour_dir/vmxscope.ko"
+    fi
     for file in $(product_files); do
         case $file in
             *.elf) strip --strip-debug -o "$root/lab/guests/${file##*/}" "$file" ;;
