@@ -100,6 +100,7 @@ core::Result<std::unique_ptr<Device>> Device::open(ProbePlan& plan, std::uint32_
     setup.vmcs02 = plan.vmcs02;
     setup.op_first = static_cast<std::int32_t>(vmx::Field::GUEST_PDPTR0);
     setup.op_last = static_cast<std::int32_t>(vmx::Field::GUEST_PDPTR3) + 1;
+    setup.nr_fields_l1 = plan.fields_l1;
     setup.ring_bytes = kRingBytes;
     setup.armed = armed;
     setup.watchdog_ms = static_cast<std::uint32_t>(std::chrono::milliseconds(kWatchdog).count());

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <string_view>
 #include <utility>
 
 #include "nested/vmcs12.h"
@@ -120,7 +123,7 @@ struct HookRow {
 
 // In the order of placing. BeforeEntry first: with its vCPUs held there, the guest does not run on through half of the rest.
 constexpr HookRow kHooks[] = {
-    {Role::BeforeEntry, {"vmx_prepare_switch_to_guest"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE | VMXSCOPE_HOOK_PRE_ENTRY, kWhole, 0, 0},
+    {Role::BeforeEntry, {"vmx_prepare_switch_to_guest"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE | VMXSCOPE_HOOK_LEVEL2 | VMXSCOPE_HOOK_PRE_ENTRY, kWhole, 0, 0},
     {Role::HardwareExit, {"vmx_vcpu_run"}, VMXSCOPE_AT_RETURN, VMXSCOPE_HOOK_IMAGE, kWhole, kStopL1Exit, kStopL2Exit},
     {Role::VmlaunchBegin, {"nested_vmx_run"}, VMXSCOPE_AT_ENTRY, 0, kState | kVmcs12, 0, 0},
     {Role::VmlaunchEnd, {"nested_vmx_run"}, VMXSCOPE_AT_RETURN, 0, kState | kRegs | kVmcs12, kStopNestedEntry, kStopNestedEntry},
@@ -193,9 +196,31 @@ core::Result<void> plan_hardware_entry(const Symbols& symbols, ProbePlan& plan) 
     return {};
 }
 
+/// What an l1-exit and an l1-entry say of vmcs01: the exit, and where L1 is.
+constexpr vmx::Field kVmcs01Fields[] = {
+    vmx::Field::VM_EXIT_REASON,       vmx::Field::EXIT_QUALIFICATION,      vmx::Field::VM_EXIT_INTR_INFO,      vmx::Field::VM_EXIT_INTR_ERROR_CODE,
+    vmx::Field::VM_EXIT_INSTRUCTION_LEN, vmx::Field::GUEST_LINEAR_ADDRESS, vmx::Field::GUEST_PHYSICAL_ADDRESS, vmx::Field::GUEST_RIP,
+    vmx::Field::GUEST_RSP,            vmx::Field::GUEST_RFLAGS,
+};
+
+void plan_fields(ProbePlan& plan) {
+    const auto of_vmcs01 = [](vmx::Field f) { return std::find(std::begin(kVmcs01Fields), std::end(kVmcs01Fields), f) != std::end(kVmcs01Fields); };
+    for (const vmx::Field f : kVmcs01Fields) plan.fields.push_back(static_cast<std::uint16_t>(f));
+    plan.fields_l1 = static_cast<std::uint32_t>(plan.fields.size());
+    for (const vmx::FieldInfo& f : vmx::all_fields())
+        if (!of_vmcs01(f.field)) plan.fields.push_back(static_cast<std::uint16_t>(f.field));
+}
+
 bool may_be_pdptr(const VmcsAccess& access) {
     return !access.encoding || (*access.encoding >= static_cast<unsigned>(vmx::Field::GUEST_PDPTR0) &&
                                 *access.encoding <= static_cast<unsigned>(vmx::Field::GUEST_PDPTR3) + 1u);
+}
+
+/// These touch the shadow VMCS, or decode what L1 asked for: a field's encoding there is a variable, none of them touches
+/// vmcs02, and the first two run through dozens of fields at every nested entry and exit.
+bool of_shadow_vmcs(std::string_view function) {
+    return function.starts_with("copy_shadow_to_vmcs12") || function.starts_with("nested_sync_vmcs12_to_shadow") ||
+           function.starts_with("copy_vmcs12_to_shadow") || function.starts_with("handle_vmwrite");
 }
 
 core::Result<void> plan_evidence(const Symbols& symbols, ProbePlan& plan) {
@@ -207,7 +232,7 @@ core::Result<void> plan_evidence(const Symbols& symbols, ProbePlan& plan) {
         const VmcsAccesses accesses = find_vmcs_accesses(*code);
         memory_operands += accesses.memory_operands;
         for (const VmcsAccess& access : accesses.found) {
-            if (!may_be_pdptr(access)) continue;
+            if (!may_be_pdptr(access) || (!access.encoding && of_shadow_vmcs(f.name))) continue;
             vmxscope_hook hook = make_hook(f.name, access.offset, access.write ? VMXSCOPE_AT_VMWRITE : VMXSCOPE_AT_VMREAD);
             hook.flags = VMXSCOPE_HOOK_OPTIONAL;
             hook.field_reg = access.field_register;
@@ -234,7 +259,7 @@ core::Result<ProbePlan> plan_probes() {
     if (const auto ok = plan_functions(*symbols, plan); !ok) return tl::unexpected(ok.error());
     if (const auto ok = plan_hardware_entry(*symbols, plan); !ok) return tl::unexpected(ok.error());
     if (const auto ok = plan_evidence(*symbols, plan); !ok) return tl::unexpected(ok.error());
-    for (const vmx::FieldInfo& f : vmx::all_fields()) plan.fields.push_back(static_cast<std::uint16_t>(f.field));
+    plan_fields(plan);
     return plan;
 }
 

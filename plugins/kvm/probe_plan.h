@@ -57,6 +57,7 @@ struct ProbePlan {
     std::vector<vmxscope_mem> mems;
     std::vector<StateMember> mem_members;  // one for each mem
     std::vector<std::uint16_t> fields;
+    std::uint32_t fields_l1 = 0;  // the first so many are what is read of vmcs01
     vmxscope_chain loaded_vmcs{};
     std::int32_t vmcs_in_loaded = 0;
     std::int32_t vmcs02 = 0;

@@ -31,7 +31,7 @@ std::uint64_t u64_at(std::span<const std::byte> bytes, std::size_t i) {
 
 vmx::VmcsImage image_of(std::span<const std::byte> values, std::span<const std::byte> statuses, const ProbePlan& plan) {
     vmx::VmcsImage image;
-    for (std::size_t i = 0; i < plan.fields.size(); ++i) {
+    for (std::size_t i = 0; i < statuses.size() && i < plan.fields.size(); ++i) {
         vmx::Value& v = image[static_cast<vmx::Field>(plan.fields[i])];
         switch (static_cast<unsigned>(statuses[i])) {
             case VMXSCOPE_FIELD_READ: v = vmx::Value::of(u64_at(values, i)); break;
@@ -98,9 +98,10 @@ core::Result<Sample> decode_sample(const RawRecord& record, const ProbePlan& pla
             out.state_[static_cast<std::size_t>(plan.mem_members[i])].emplace(exact.begin(), exact.end());
     }
     if (hook.flags & VMXSCOPE_HOOK_IMAGE) {
-        const auto values = payload.take(8 * plan.fields.size());
-        const auto statuses = payload.take(round8(plan.fields.size()));
-        if (!payload.ran_out && out.identified) out.vmcs = image_of(values, statuses, plan);
+        const std::size_t n = h.nr_fields;
+        const auto values = payload.take(8 * n);
+        const auto statuses = payload.take(round8(n));
+        if (!payload.ran_out && out.identified) out.vmcs = image_of(values, statuses.first(n), plan);
     }
     const auto available = out.number(StateMember::RegsAvail);
     if (available && plan.pdptr_cache_bit && !((*available >> *plan.pdptr_cache_bit) & 1))

@@ -144,14 +144,34 @@ static void add_mems(struct session *s, const struct hook *hook, unsigned long v
 
 static void add_image(struct session *s, bool known, phys_addr_t pa, struct vmxscope_record *r)
 {
-	u32 n = s->setup.nr_fields;
+	u32 n = r->flags & VMXSCOPE_REC_LEVEL2 ? s->setup.nr_fields : s->setup.nr_fields_l1;
 	u64 *values = (u64 *)((u8 *)r + r->size);
 	u8 *status = (u8 *)(values + n);
 
 	memset(values, 0, n * 8 + round_up(n, 8));
-	if (known && read_image(s, pa, values, status))
+	if (known && read_image(s, pa, n, values, status))
 		r->flags |= VMXSCOPE_REC_IDENTIFIED;
+	r->nr_fields = n;
 	r->size += n * 8 + round_up(n, 8);
+}
+
+static void record_hook(struct hook *hook, struct slot *slot, const struct pt_regs *regs, bool known, bool is_vmcs02,
+			phys_addr_t pa)
+{
+	struct session *s = hook->session;
+	struct vmxscope_record *r = slot->scratch;
+
+	*r = (struct vmxscope_record){
+		.size = sizeof(*r),
+		.type = VMXSCOPE_REC_HOOK,
+		.hook = hook - s->hooks,
+		.flags = is_vmcs02 ? VMXSCOPE_REC_LEVEL2 : 0,
+		.regs = { regs->di, regs->si, regs->dx, regs->cx, regs->r8, regs->ax },
+	};
+	add_mems(s, hook, slot->vcpu, r);
+	if (hook->spec.flags & VMXSCOPE_HOOK_IMAGE)
+		add_image(s, known, pa, r);
+	emit(slot, r);
 }
 
 static void fire(struct hook *hook, unsigned long vcpu, const struct pt_regs *regs)
@@ -159,30 +179,14 @@ static void fire(struct hook *hook, unsigned long vcpu, const struct pt_regs *re
 	struct session *s = hook->session;
 	struct slot *slot = enter_slot(s, vcpu);
 	bool is_vmcs02 = false, known;
-	struct vmxscope_record *r;
 	phys_addr_t pa = 0;
 
 	if (!slot)
 		return;
 	known = loaded_vmcs(s, vcpu, &pa, &is_vmcs02);
-	if ((hook->spec.flags & VMXSCOPE_HOOK_LEVEL2) && !(known && is_vmcs02))
-		return;
-	r = slot->scratch;
-	memset(r, 0, sizeof(*r));
-	r->size = sizeof(*r);
-	r->type = VMXSCOPE_REC_HOOK;
-	r->hook = hook - s->hooks;
-	r->flags = known && is_vmcs02 ? VMXSCOPE_REC_LEVEL2 : 0;
-	r->regs[0] = regs->di;
-	r->regs[1] = regs->si;
-	r->regs[2] = regs->dx;
-	r->regs[3] = regs->cx;
-	r->regs[4] = regs->r8;
-	r->regs[5] = regs->ax;
-	add_mems(s, hook, vcpu, r);
-	if (hook->spec.flags & VMXSCOPE_HOOK_IMAGE)
-		add_image(s, known, pa, r);
-	emit(slot, r);
+	is_vmcs02 &= known;
+	if (is_vmcs02 || !(hook->spec.flags & VMXSCOPE_HOOK_LEVEL2))
+		record_hook(hook, slot, regs, known, is_vmcs02, pa);
 	WRITE_ONCE(slot->raised, slot->raised | (is_vmcs02 ? hook->spec.raise_l2 : hook->spec.raise_l1));
 	if (hook->spec.flags & VMXSCOPE_HOOK_PRE_ENTRY)
 		hold_if_wanted(slot);

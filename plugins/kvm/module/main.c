@@ -30,7 +30,7 @@ static int check_setup(const struct vmxscope_setup *c)
 		return -E2BIG;
 	if (!is_power_of_2(c->ring_bytes) || c->ring_bytes < VMXSCOPE_MIN_RING || c->ring_bytes > VMXSCOPE_MAX_RING)
 		return -EINVAL;
-	if (!chain_ok(&c->loaded_vmcs) || !c->watchdog_ms)
+	if (!chain_ok(&c->loaded_vmcs) || !c->watchdog_ms || c->nr_fields_l1 > c->nr_fields)
 		return -EINVAL;
 	return 0;
 }

@@ -85,7 +85,7 @@ u64 ring_used(const struct ring *ring);
 /* vmcs.c */
 bool follow(unsigned long vcpu, const struct vmxscope_chain *chain, unsigned long *address);
 bool loaded_vmcs(struct session *s, unsigned long vcpu, phys_addr_t *pa, bool *is_vmcs02);
-bool read_image(struct session *s, phys_addr_t expected, u64 *values, u8 *status);
+bool read_image(struct session *s, phys_addr_t expected, u32 n, u64 *values, u8 *status);
 
 /* hooks.c */
 int place_hooks(struct session *s);

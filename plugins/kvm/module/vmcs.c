@@ -80,13 +80,13 @@ static u8 vmread(unsigned long field, u64 *value)
 }
 
 /*
- * Reads every field of the VMCS at `expected`, or none: false and NOT_READ unless it is the current one.
+ * Reads the first n fields of the VMCS at `expected`, or none: false and NOT_READ unless it is the current one.
  * Interrupts are off throughout, so that no IPI can make another VMCS current in between.
  * A VMREAD of an unsupported field leaves 12 in the VM-instruction error field: each is tried once a session.
  */
-bool read_image(struct session *s, phys_addr_t expected, u64 *values, u8 *status)
+bool read_image(struct session *s, phys_addr_t expected, u32 n, u64 *values, u8 *status)
 {
-	u32 i, n = s->setup.nr_fields;
+	u32 i;
 	unsigned long flags;
 	u64 current_pa = ~0ull;
 	bool identified;

@@ -50,10 +50,10 @@ enum vmxscope_hook_kind {
 	VMXSCOPE_AT_VMWRITE = 4,	/* symbol+offset is a VMWRITE from a register; likewise */
 };
 
-#define VMXSCOPE_HOOK_IMAGE	(1u << 0)	/* read all fields of the loaded VMCS */
+#define VMXSCOPE_HOOK_IMAGE	(1u << 0)	/* read the fields of the loaded VMCS */
 #define VMXSCOPE_HOOK_PRE_ENTRY	(1u << 1)	/* KVM looks at thread work after this and before the VM-entry: hold here */
 #define VMXSCOPE_HOOK_OPTIONAL	(1u << 2)	/* setup goes on if it cannot be placed */
-#define VMXSCOPE_HOOK_LEVEL2	(1u << 3)	/* only while vmcs02 is the loaded VMCS */
+#define VMXSCOPE_HOOK_LEVEL2	(1u << 3)	/* no record unless vmcs02 is the loaded VMCS; holds all the same */
 
 struct vmxscope_hook {
 	char symbol[VMXSCOPE_SYMBOL];	/* "kvm_intel:vmx_vcpu_run", zero-terminated */
@@ -85,7 +85,7 @@ struct vmxscope_setup {
 	__u32 ring_bytes;		/* power of two */
 	__u32 armed;			/* stop classes of a vCPU when it is first seen */
 	__u32 watchdog_ms;		/* held vCPUs run on when no ioctl came for so long */
-	__u32 reserved;
+	__u32 nr_fields_l1;		/* the first so many fields are all that is read of a VMCS other than vmcs02 */
 };
 
 #define VMXSCOPE_ALL_SLOTS 0xffffffffu
@@ -135,8 +135,8 @@ enum vmxscope_released { VMXSCOPE_BY_AGENT = 0, VMXSCOPE_BY_KILL = 1, VMXSCOPE_B
 
 /*
  * Then, for REC_HOOK: every mem of the hook's groups, in setup order, as a __u64 status (0 = read)
- * and its bytes rounded up to 8; then, with HOOK_IMAGE: nr_fields __u64 values, then nr_fields
- * __u8 enum vmxscope_field_status, rounded up to 8.
+ * and its bytes rounded up to 8; then, with HOOK_IMAGE: record.nr_fields __u64 values, then as
+ * many __u8 enum vmxscope_field_status, rounded up to 8.
  */
 struct vmxscope_record {
 	__u32 size;			/* bytes, a multiple of 8, this header included */
@@ -147,7 +147,7 @@ struct vmxscope_record {
 	__u64 tsc;
 	__u64 lost;			/* records of this slot lost before this one, since setup */
 	__u32 flags;
-	__u32 reserved;
+	__u32 nr_fields;		/* of the image */
 	__u64 regs[6];			/* rdi rsi rdx rcx r8 rax at the hook */
 };
 
