@@ -100,6 +100,22 @@ std::string evidence_lines(const Transition& t) {
     return text;
 }
 
+/// Where the level that leaves or is entered stands, and what the exit was about; "" when nothing of it was read.
+std::string where_line(const Transition& t) {
+    std::string text;
+    const auto add = [&text](std::string_view name, const Value& v) {
+        if (v.known()) text += fmt::format("  {} {}", name, value_text(v));
+    };
+    add("RIP", t.regs[nested::RIP]);
+    add("RSP", t.regs[nested::RSP]);
+    add("RAX", t.regs[nested::RAX]);
+    add("qualification", t.exit.qualification);
+    if (t.exit.reason.known() &&
+        vmx::basic_exit_reason(static_cast<std::uint32_t>(t.exit.reason.bits)) == vmx::kExitEptViolation)
+        add("guest-physical", t.exit.guest_physical);
+    return text.empty() ? text : text + "\n";
+}
+
 /// "0x1 -> 0x2", or just the value now.
 std::string before_after(const Value& before, const Value& after, bool changed) {
     return changed ? value_text(before) + " -> " + value_text(after) : value_text(after);
@@ -190,9 +206,11 @@ Result<std::string> fields_text(const Transition& t, std::string_view pattern, S
 }
 
 std::string transition_text(const Transition& t, Style style) {
-    std::string text = paint(style, Ink::Bold, headline(t)) + "\n";
-    if (nested::pdptr_verdict(t)) text += pdptr_text(t, style);
-    text += changes_text(t, style);
+    std::string text = paint(style, Ink::Bold, headline(t)) + "\n" + where_line(t);
+    const bool nested_operation = nested::pdptr_verdict(t).has_value();
+    if (nested_operation) text += pdptr_text(t, style);
+    // A crossing with L0 changes neither VMCS by itself: that it did not is not worth a line.
+    if (nested_operation || !nested::changed_fields(t).empty()) text += changes_text(t, style);
     if (t.lost_before) text += fmt::format("  {} records were lost just before this one\n", t.lost_before);
     for (const std::string& note : t.notes) text += fmt::format("  note: {}\n", printable(note));
     return text;

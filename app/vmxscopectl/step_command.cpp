@@ -128,6 +128,8 @@ int interactive(Stepper& stepper, const Options& o) {
     stepper.limit_waits(std::chrono::seconds(0));
     stepper.stop_on_key(true);
     remark(fmt::format("Attached to {}; every vCPU is held.\n{}", o.target, kKeys));
+    if (stepper.last_stop().seq != 0)
+        if (const auto read = print_stop(stepper, stepper.last_stop(), o.json); !read) return complain(read.error());
     while (const char key = next_key()) {
         if (key == 'q') return kDone;
         if (key == 'f') {
