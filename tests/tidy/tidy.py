@@ -80,43 +80,45 @@ def check_words(_root, path, lines):
 
 def check_used(root):
     """Every source is built, every header included, every script called."""
-    build_text = "\n".join(p.read_text(errors="replace") for p in build_files(root))
     everything = {p: p.read_text(errors="replace") for p in code_files(root)}
-    globbed = {p.parent / m for p in root.rglob("CMakeLists.txt") for m in globs_of(p)}
+    builders = {p: p.read_text(errors="replace") for p in build_files(root)}
+    builders.update({p: text for p, text in everything.items() if p.suffix in SCRIPTS})
+    globbed = {p.parent / m for p in builders for m in globs_of(p, builders[p])}
     for path in everything:
-        named = re.search(rf"(?<![\w-]){re.escape(path.name)}(?![\w-])", build_text)
-        if path.suffix in SOURCES and not named and path.parent / ("*" + path.suffix) not in globbed:
-            if not built_by_stem(path):
-                yield path, 1, "no CMakeLists.txt builds this file"
+        others = [text for p, text in builders.items() if p != path]
+        named = any(re.search(rf"(?<![\w-]){re.escape(path.name)}(?![\w-])", text) for text in others)
+        built = named or path.parent / ("*" + path.suffix) in globbed or named_by_stem(path, builders)
+        if path.suffix in SOURCES and not built:
+            yield path, 1, "nothing builds this file"
         elif path.suffix in HEADERS and not any(
                 f'/{path.name}"' in text or f'"{path.name}"' in text for p, text in everything.items() if p != path):
             yield path, 1, "nothing includes this file"
-        elif path.suffix in SCRIPTS and not named and not any(
-                path.name in text or re.search(rf"import {re.escape(path.stem)}\b", text)
-                for p, text in everything.items() if p != path):
+        elif path.suffix in SCRIPTS and not built and not any(
+                re.search(rf"import {re.escape(path.stem)}\b", text) for text in others):
             yield path, 1, "nothing calls this file"
 
 
+def named_by_stem(path, builders):
+    """Named without its suffix by a builder beside it: "hooks.o", or in a list whose items become ${item}.c or $part.sh."""
+    objects = re.compile(r"\.o\b" if path.suffix == ".c" else r"(?!)")
+    item = re.compile(r"\$\{?\w+\}?" + re.escape(path.suffix))
+    stem = re.compile(rf"(?<![\w-]){re.escape(path.stem)}(?![\w-])")
+    return any(p.parent == path.parent and p != path and stem.search(text) and (objects.search(text) or item.search(text))
+               for p, text in builders.items())
+
+
 def build_files(root):
-    """What decides what is built and called: CMake's lists, and programs without a suffix (run, test, image builders)."""
-    yield from (p for p in root.rglob("CMakeLists.txt") if "build" not in p.relative_to(root).parts)
+    """What decides what is built and called: lists of CMake and Kbuild, and programs without a suffix (run, test, …)."""
+    for name in ("CMakeLists.txt", "Kbuild", "Makefile"):
+        yield from (p for p in root.rglob(name) if "build" not in p.relative_to(root).parts)
     for folder in (root, root / ".ci", *(p for p in (root / "plugins").rglob("*") if p.is_dir())):
         yield from (p for p in folder.glob("*") if p.is_file() and not p.suffix and p.read_bytes()[:2] == b"#!")
 
 
-def built_by_stem(path):
-    """Named without its suffix beside it: "hooks.o" in a Kbuild, or in a list whose items become ${item}.c."""
-    for name, needs in (("Kbuild", ".o"), ("Makefile", ".o"), ("CMakeLists.txt", "}" + path.suffix)):
-        file = path.parent / name
-        text = file.read_text() if file.is_file() else ""
-        if needs in text and re.search(rf"(?<![\w-]){re.escape(path.stem)}(?![\w-])", text):
-            return True
-    return False
-
-
-def globs_of(cmake):
-    for call in re.findall(r"file\(GLOB[^)]*\)", cmake.read_text()):
-        yield from re.findall(r"[\w/.-]*\*\.\w+", call)
+def globs_of(path, text):
+    if path.name == "CMakeLists.txt":
+        for call in re.findall(r"file\(GLOB[^)]*\)", text):
+            yield from re.findall(r"[\w/.-]*\*\.\w+", call)
 
 
 def findings(root):
@@ -148,6 +150,8 @@ def self_test():
         "vmx/good.h": "",
         "nested/globbed.cpp": '#include "vmx/good.h"\n',
         "tests/called.py": "",
+        "plugins/image/part.sh": "gcc ${source}/helper.c",
+        "plugins/image/helper.c": "",
     }
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -159,6 +163,7 @@ def self_test():
         (root / "nested/CMakeLists.txt").write_text("file(GLOB sources CONFIGURE_DEPENDS *.cpp)")
         (root / "plugins/CMakeLists.txt").write_text("foreach(x one-of-a-list)\nadd_executable(${x} ${x}.c)\nendforeach()")
         (root / "plugins/module/Kbuild").write_text("obj-m := hooks.o")
+        (root / "plugins/image/make").write_text("#!/bin/sh\nfor p in part; do . ./$p.sh; done")
         found = {str(path.relative_to(root)) for path, _, _ in findings(root)}
     assert found == set(faults), f"not found: {set(faults) - found}; found wrongly: {found - set(faults)}"
 
