@@ -62,7 +62,7 @@ core::Result<Image> make_image(unsigned cpus, const core::Progress& progress) {
     const auto listen = [&](std::string line) {
         if (line.starts_with(kSaying)) step = line;
         else if (line.starts_with("error: ")) last_words = line.substr(7);
-        else if (line.starts_with("/")) printed.push_back(std::move(line));
+        else if (line.starts_with('/')) printed.push_back(std::move(line));
         return !progress || progress(step, -1);
     };
     const auto status =
