@@ -4,6 +4,12 @@
 
 namespace vmxscope::ui {
 
+namespace {
+
+constexpr qint64 kSayAgainMs = 3'000;  // how long a terminal may be silent
+
+}  // namespace
+
 Screenshot::Screenshot(MainWindow& window, Session& session, ScreenshotJob job, QObject* parent)
     : QObject(parent), window_(window), session_(session), job_(std::move(job)), limit_(new QTimer(this)) {
     limit_->setSingleShot(true);
@@ -19,7 +25,7 @@ Screenshot::Screenshot(MainWindow& window, Session& session, ScreenshotJob job, 
     const auto sentence = [](const QString& what, const QString& remedy) {
         return remedy.isEmpty() ? what : what + QLatin1Char(' ') + remedy;
     };
-    connect(&session_, &Session::progress, this, [this](const QString& text, double) { emit progress(text); });
+    connect(&session_, &Session::progress, this, [this](const QString& text, double) { say(text); });
     // The list is complete: no more rows will come in while the picture is taken.
     connect(&session_, &Session::caught_up, this, &Screenshot::next);
     connect(&session_, &Session::trouble, this,
@@ -37,6 +43,18 @@ void Screenshot::start() {
     session_.attach(job_.target);
 }
 
+void Screenshot::say(const QString& text) {
+    if (text != said_) {
+        said_ = text;
+        present_.start();
+        again_.start();
+        emit progress(text);
+    } else if (again_.elapsed() >= kSayAgainMs) {
+        again_.start();
+        emit progress(QStringLiteral("%1 … %2 s").arg(text).arg(present_.elapsed() / 1000));
+    }
+}
+
 void Screenshot::next() {
     if (over_) return;
     if (stepped_ == job_.steps) {
@@ -46,7 +64,7 @@ void Screenshot::next() {
         return;
     }
     ++stepped_;
-    emit progress(QStringLiteral("step %1 of %2").arg(stepped_).arg(job_.steps));
+    say(QStringLiteral("step %1 of %2").arg(stepped_).arg(job_.steps));
     limit_->start();
     session_.step({job_.kind, std::nullopt, false});
 }

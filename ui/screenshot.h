@@ -1,6 +1,7 @@
 // A picture of the window without a person: attach, step, render, save.
 #pragma once
 
+#include <QElapsedTimer>
 #include <QObject>
 #include <QString>
 
@@ -33,6 +34,7 @@ class Screenshot : public QObject {
     void done(const QString& error);
 
   private:
+    void say(const QString& text);
     void next();
     void take();
     void fail(const QString& what);
@@ -43,6 +45,8 @@ class Screenshot : public QObject {
     int stepped_ = 0;
     bool over_ = false;
     QTimer* limit_;
+    QString said_;
+    QElapsedTimer present_, again_;  // since this was said first, and last
 };
 
 }  // namespace vmxscope::ui

@@ -24,7 +24,8 @@ QString level_text(const core::Vcpu* v) {
 }
 
 QString missing_text(const Session& session, quint64 let_go) {
-    QStringList parts{QStringLiteral("%1 lost").arg(session.history().lost)};
+    const quint64 lost = session.history().lost;
+    QStringList parts{(lost ? QStringLiteral("⚠ %1 lost") : QStringLiteral("%1 lost")).arg(lost)};
     if (session.unfetched() > 0) parts << QStringLiteral("%1 not fetched").arg(session.unfetched());
     if (let_go > 0) parts << QStringLiteral("%1 oldest let go").arg(let_go);
     return parts.join(QStringLiteral(", "));

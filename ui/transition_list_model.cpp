@@ -130,7 +130,8 @@ QVariant TransitionListModel::data(const QModelIndex& index, int role) const {
         case SeqRole: return QVariant::fromValue<quint64>(row.transition->seq);
         case VcpuRole: return QVariant::fromValue<quint32>(row.transition->vcpu);
         case KindRole: return static_cast<int>(row.transition->kind);
-        case GapRole: return index.column() == Seq && missing_before(index.row()) > 0;
+        case GapRole:
+            return index.column() == Seq && (missing_before(index.row()) > 0 || row.transition->lost_before > 0);
         case EarlierRole: return row.connection != connection_;
         case UndefinedRole: return row.verdict && any_undefined(*row.verdict);
         case MarkRole:

@@ -45,6 +45,7 @@ TransitionListView::TransitionListView(TransitionListModel* list, QWidget* paren
     header->resizeSection(T::Vcpu, width("vCPU"));
     header->resizeSection(T::Kind, width("nested-entry"));
     header->resizeSection(T::Pdptr, width("◐▨ copied-unused"));
+    header->resizeSection(T::Reason, header->minimumSectionSize());  // it gets what is left
     view_->setColumnHidden(T::Levels, true);  // the kind's name says it; it is in the heading and can be shown
     show_vcpu_column(false);
 
@@ -63,6 +64,10 @@ TransitionListView::TransitionListView(TransitionListModel* list, QWidget* paren
     connect(search_, &QLineEdit::textChanged, &filter_, &TransitionFilter::set_text);
     connect(show_, &QComboBox::currentIndexChanged, this,
             [this](int at) { filter_.set_show(static_cast<TransitionFilter::Show>(at)); });
+    // Older transitions come in late, above the shown one: it must not be pushed out of sight.
+    connect(&filter_, &QAbstractItemModel::rowsInserted, view_, [this] {
+        if (view_->currentIndex().isValid()) view_->scrollTo(view_->currentIndex());
+    });
     connect(view_->selectionModel(), &QItemSelectionModel::currentRowChanged, this, [this](const QModelIndex& now) {
         if (!selecting_ && now.isValid()) emit picked(filter_.mapToSource(now).row());
     });

@@ -11,25 +11,31 @@
 
 #include "ui/cell_delegate.h"
 #include "ui/text.h"
+#include "vmx/exit_reason.h"
 
 namespace vmxscope::ui {
 
 namespace {
 
-/// "exit qualification 0x2 · guest-physical 0x103000 · …": what is known of an exit besides its reason.
+/// "exit reason CPUID (10)  ·  qualification 0x0  ·  …": what the exit is about. Fields that hold something only for
+/// some exits, or only when a bit says so, are left out where they would be leftovers (SDM 28.2).
 QString exit_facts(const nested::Transition& t) {
     QStringList facts;
-    const auto add = [&](const char* name, const vmx::Value& v, bool even_zero) {
-        if (v.known() && (even_zero || v.bits != 0))
-            facts << QString::fromLatin1(name) + QLatin1Char(' ') + hex(v.bits);
+    const auto add = [&](const char* name, const vmx::Value& v, bool meaningful) {
+        if (v.known() && meaningful) facts << QString::fromLatin1(name) + QLatin1Char(' ') + hex(v.bits);
     };
+    constexpr std::uint16_t kEptMisconfiguration = 49;
+    constexpr std::uint64_t kValid = 1ULL << 31, kHasErrorCode = 1ULL << 11, kLinearValid = 1ULL << 7;
+    const auto basic = vmx::basic_exit_reason(static_cast<std::uint32_t>(t.exit.reason.bits));
+    const bool violation = basic == vmx::kExitEptViolation;
+    const bool event = t.exit.intr_info.bits & kValid;
     if (t.exit.reason.known()) facts << QStringLiteral("exit reason ") + exit_reason_text(t.exit);
     add("qualification", t.exit.qualification, true);
-    add("interruption", t.exit.intr_info, false);
-    add("error code", t.exit.intr_error_code, false);
-    add("instruction length", t.exit.instruction_length, false);
-    add("linear", t.exit.guest_linear, false);
-    add("physical", t.exit.guest_physical, false);
+    add("interruption", t.exit.intr_info, event);
+    add("error code", t.exit.intr_error_code, event && (t.exit.intr_info.bits & kHasErrorCode));
+    add("instruction length", t.exit.instruction_length, t.exit.instruction_length.bits != 0);
+    add("linear", t.exit.guest_linear, violation && (t.exit.qualification.bits & kLinearValid));
+    add("physical", t.exit.guest_physical, violation || basic == kEptMisconfiguration);
     add("RIP", t.regs[nested::RIP], true);
     if (t.status && *t.status != 0) facts << QStringLiteral("KVM returned %1").arg(*t.status);
     return facts.join(QStringLiteral("  ·  "));
