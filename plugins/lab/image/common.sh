@@ -22,7 +22,7 @@ step() {
     shift
     log=$(mktemp)
     say "$text"
-    ("$@") >"$log" 2>&1 &
+    ("$@") >"$log" 2>&1 9>&- &
     pid=$!
     trap 'kill -TERM "$pid"; wait "$pid"; exit 130' INT TERM HUP
     while kill -0 "$pid" 2>/dev/null; do
@@ -40,6 +40,13 @@ step() {
     trap - INT TERM HUP
     rm -f "$log"
 }
+
+# hold FILE: one build at a time goes on from here; let_go ends that.
+hold() {
+    exec 9>"$1"
+    until flock -w 3 9; do say "waiting for another build of the image to end"; done
+}
+let_go() { exec 9>&-; }
 
 # The names, sizes and times of files, as text for a fingerprint.
 stat_of() { stat -L -c '%n %s %Y' -- "$@"; }
