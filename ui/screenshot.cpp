@@ -2,6 +2,8 @@
 
 #include <QTimer>
 
+#include "ui/text.h"
+
 namespace vmxscope::ui {
 
 namespace {
@@ -43,7 +45,8 @@ void Screenshot::start() {
     session_.attach(job_.target);
 }
 
-void Screenshot::say(const QString& text) {
+void Screenshot::say(const QString& said) {
+    const QString text = step_without_seconds(said);
     if (text != said_) {
         said_ = text;
         present_.start();

@@ -8,6 +8,7 @@
 #include <QVBoxLayout>
 
 #include "ui/target_picker.h"
+#include "ui/text.h"
 
 namespace vmxscope::ui {
 
@@ -96,9 +97,11 @@ void AttachPage::begin(const QString& uri) {
 }
 
 void AttachPage::progress(const QString& text, double fraction) {
-    if (text != present_) {
+    const QString step = step_without_seconds(text);
+    if (step != present_) {
         if (!present_.isEmpty()) done_ << present_;
-        present_ = text;
+        present_ = step;
+        step_since_.start();
     }
     bar_->setRange(0, fraction < 0 ? 0 : 1000);
     if (fraction >= 0) bar_->setValue(static_cast<int>(fraction * 1000));
@@ -114,7 +117,10 @@ void AttachPage::refresh() {
     QStringList lines;
     for (const QString& step : done_.mid(std::max<qsizetype>(0, done_.size() - (kStepsShown - 1))))
         lines << QStringLiteral("✓ ") + step;
-    if (!present_.isEmpty()) lines << QStringLiteral("… ") + present_;
+    if (!present_.isEmpty()) {
+        const qint64 seconds = step_since_.elapsed() / 1000;
+        lines << QStringLiteral("… ") + present_ + (seconds < 3 ? QString() : QStringLiteral(" (%1 s)").arg(seconds));
+    }
     steps_->setText(lines.join(QLatin1Char('\n')));
 }
 

@@ -41,7 +41,7 @@ class AttachPage : public QWidget {
     QLabel *title_, *steps_, *elapsed_;
     QProgressBar* bar_;
     QTimer* tick_;
-    QElapsedTimer since_;
+    QElapsedTimer since_, step_since_;
     QStringList done_;
     QString present_;
 };

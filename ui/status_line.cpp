@@ -110,7 +110,7 @@ void StatusLine::show_session(const Session& session, quint64 let_go) {
     target_->setToolTip(QStringLiteral("%1\nprocess %2, agent %3").arg(qs(info.cpu)).arg(info.pid).arg(qs(info.agent)));
     fill_vcpus(session.attached() ? session.vcpus() : QList<core::Vcpu>());
     level_->setText(level_text(live_vcpu(session)));
-    level_->setVisible(session.attached());
+    level_->setVisible(session.state() == Session::State::Held);
     missing_->setText(missing_text(session, let_go));
     missing_->setVisible(shown);
 }

@@ -1,5 +1,6 @@
 #include "ui/text.h"
 
+#include <QRegularExpression>
 #include <QStringList>
 
 #include "vmx/bits.h"
@@ -77,6 +78,11 @@ QString field_meaning(vmx::Field field, const vmx::Value& vmcs12, const vmx::Val
     if (in12.isEmpty() && !vmcs12.known()) return in02;
     if (!vmx::bits_of(field).empty()) return flag_difference(field, vmcs12.bits, vmcs02.bits);
     return QStringLiteral("vmcs12: %1 · vmcs02: %2").arg(in12.isEmpty() ? QStringLiteral("–") : in12, in02);
+}
+
+QString step_without_seconds(const QString& text) {
+    static const QRegularExpression seconds(QStringLiteral(" (… \\d+ s|\\(\\d+ s\\))$"));
+    return QString(text).remove(seconds);
 }
 
 QString state_text(core::VcpuState state) {

@@ -36,6 +36,9 @@ QString headline(const nested::Transition& t);
 /// "both: PE PG · only vmcs02: NE" for flags and "vmcs12: active · vmcs02: HLT" for the rest. "" for plain numbers.
 QString field_meaning(vmx::Field field, const vmx::Value& vmcs12, const vmx::Value& vmcs02);
 
+/// "booting" of "booting … 12 s" and "booting (12 s)": the step itself, for those who count the seconds themselves.
+QString step_without_seconds(const QString& text);
+
 QString state_text(core::VcpuState state);
 
 }  // namespace vmxscope::ui

@@ -41,6 +41,10 @@ QString exit_facts(const nested::Transition& t) {
     return facts.join(QStringLiteral("  ·  "));
 }
 
+constexpr const char* kNothingRead =
+    "Nothing of vmcs12 or vmcs02 was read at this transition: there may be none yet.\n\n"
+    "Both are read at nested entries and exits. Run to the next one with F9.";
+
 QLabel* wrapped_label(QWidget* parent) {
     auto* label = new QLabel(parent);
     label->setWordWrap(true);
@@ -187,9 +191,10 @@ void VmcsView::show_row(const TransitionListModel& list, int row, const QString&
     const TransitionPtr t = any ? list.at(row) : nullptr;
     const int previous = any ? list.previous_row(row) : -1;
     model_.show(t, previous < 0 ? nullptr : list.at(previous), any ? list.verdict_at(row) : std::nullopt);
-    for (QWidget* widget : {static_cast<QWidget*>(tree_), filter_line_, legend_line_}) widget->setVisible(any);
-    nothing_->setVisible(!any);
-    nothing_->setText(empty);
+    const bool read = any && (t->vmcs12_after.any_known() || t->vmcs02_after.any_known());
+    for (QWidget* widget : {static_cast<QWidget*>(tree_), filter_line_, legend_line_}) widget->setVisible(read);
+    nothing_->setVisible(!read);
+    nothing_->setText(any ? QString::fromUtf8(kNothingRead) : empty);
     heading_->setVisible(any);
     facts_->setVisible(any);
     if (any) {

@@ -348,6 +348,12 @@ TEST(VerdictText, a_disagreement_is_named_as_a_finding) {
     EXPECT_TRUE(verdict_cell(*verdict).contains(QStringLiteral("✗")));
 }
 
+TEST(Text, a_step_is_told_from_the_seconds_that_count_on_it) {
+    EXPECT_EQ(step_without_seconds(QStringLiteral("booting … 12 s")), u"booting");
+    EXPECT_EQ(step_without_seconds(QStringLiteral("sending (3 s)")), u"sending");
+    EXPECT_EQ(step_without_seconds(QStringLiteral("received 3 s")), u"received 3 s");
+}
+
 TEST(VerdictText, no_two_marks_share_a_glyph) {
     QStringList glyphs;
     for (int m = static_cast<int>(Mark::Copied); m <= static_cast<int>(Mark::Unknown); ++m)

@@ -126,6 +126,19 @@ TEST(Window, with_several_vcpus_there_is_a_choice_of_which_to_step) {
     EXPECT_EQ(w.window->status().vcpu(), 1U);
 }
 
+TEST(Window, a_transition_without_images_says_so_instead_of_two_hundred_times_not_read) {
+    auto bare = std::make_shared<nested::Transition>();
+    bare->seq = 1;
+    bare->kind = nested::Kind::L1Entry;
+    Window w({bare});
+    ASSERT_TRUE(w.attach());
+    w.window->actions().step->trigger();
+    ASSERT_TRUE(QTest::qWaitFor([&] { return w.window->shown_row() == 0; }, kLimitMs));
+    EXPECT_TRUE(w.window->vmcs().tree()->isHidden());
+    EXPECT_TRUE(has(w.window->vmcs().heading().toStdString(), "#1 l1-entry"));
+    w.take("nothing-read");
+}
+
 TEST(Window, only_differences_is_one_switch_wherever_it_is_pressed) {
     Window w(samples::copied());
     ASSERT_TRUE(w.attach());
