@@ -168,10 +168,9 @@ core::Result<core::Fd> start_machine(const NewInstance& made, const InstanceInfo
     }
     auto leash = make_pipe();
     if (!leash) return tl::unexpected(leash.error());
-    constexpr int kLeash = 3, kLock = 4;
-    std::vector<std::string> command = {supervisor_path(), folder.string(), std::to_string(kLeash)};
+    std::vector<std::string> command = {supervisor_path(), folder.string()};
     command.insert(command.end(), bochs.begin(), bochs.end());
-    const auto supervisor = spawn(command, {.descriptors = {{leash->read.get(), kLeash}, {made.lock.get(), kLock}},
+    const auto supervisor = spawn(command, {.descriptors = {{leash->read.get(), kLeashDescriptor}, {made.lock.get(), kLockDescriptor}},
                                             .output = {}, .folder = "/"});
     if (!supervisor) return tl::unexpected(supervisor.error());
     wait_for_end(*supervisor, std::chrono::seconds(10));  // it goes on in a process of its own

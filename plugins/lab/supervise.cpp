@@ -143,6 +143,7 @@ End wait_for_end_of(pid_t program, int terminal, core::Fd leash, core::Fd signal
 
 int supervise(const Supervision& supervision) {
     const Instance instance(supervision.folder);
+    close_range(kLockDescriptor + 1, ~0u, 0);
     if (chdir(supervision.folder.c_str()) != 0) return 1;
     std::ofstream(instance.supervisor_file()) << getpid() << '\n';
     core::Fd signals = block_signals();
@@ -158,7 +159,7 @@ int supervise(const Supervision& supervision) {
     core::Fd terminal_fd(terminal);
     TerminalLog log(supervision.folder / "terminal.log");
     int status = 0;
-    const End end = wait_for_end_of(program, terminal, core::Fd(supervision.leash), std::move(signals), log, status);
+    const End end = wait_for_end_of(program, terminal, core::Fd(kLeashDescriptor), std::move(signals), log, status);
     if (end == End::ByItself) {
         std::ofstream(instance.end_file()) << how_it_ended(supervision.command[0], status) << '\n';
         return 0;

@@ -8,9 +8,12 @@
 
 namespace vmxscope::lab {
 
+/// What the supervisor's process is given, besides 0 to 2; it closes all others that it may have inherited.
+inline constexpr int kLeashDescriptor = 3;  // read end of a pipe
+inline constexpr int kLockDescriptor = 4;   // the instance's lock file, locked
+
 struct Supervision {
     std::filesystem::path folder;      // the instance's; the program runs there
-    int leash = -1;                    // read end of a pipe; -1 = none
     std::vector<std::string> command;  // the program, found in PATH, and its arguments
 };
 

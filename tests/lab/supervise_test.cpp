@@ -24,11 +24,10 @@ bool gone(pid_t pid) {
     return end == std::string::npos || stat[end + 2] == 'Z' || stat[end + 2] == 'X';
 }
 
-bool has_pipe(pid_t pid) {
+bool holds_leash(pid_t pid) {
     std::error_code error;
-    for (const auto& fd : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd", error))
-        if (std::filesystem::read_symlink(fd.path(), error).string().starts_with("pipe:")) return true;
-    return false;
+    const auto fd = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(kLeashDescriptor);
+    return !std::filesystem::read_symlink(fd, error).empty();
 }
 
 class SuperviseTest : public testing::Test {
@@ -47,8 +46,8 @@ class SuperviseTest : public testing::Test {
         auto pipe = make_pipe();
         ASSERT_TRUE(pipe);
         instance_ = made->instance;
-        const auto child = spawn({SUPERVISOR, made->instance.folder().string(), "3", "sh", "-c", "echo $$ >pid; " + script},
-                                 {.descriptors = {{pipe->read.get(), 3}, {made->lock.get(), 4}}, .output = {}, .folder = "/"});
+        const auto child = spawn({SUPERVISOR, made->instance.folder().string(), "sh", "-c", "echo $$ >pid; " + script},
+                                 {.descriptors = {{pipe->read.get(), kLeashDescriptor}, {made->lock.get(), kLockDescriptor}}, .output = {}, .folder = "/"});
         ASSERT_TRUE(child) << child.error().text();
         ASSERT_EQ(wait_for_end(*child, std::chrono::minutes(1)), 0);
         leash_ = std::move(pipe->write);
@@ -85,7 +84,7 @@ TEST_F(SuperviseTest, let_go_it_lives_on_and_stop_ends_it) {
     start("exec sleep 1000");
     ASSERT_EQ(write(leash_.get(), &kLetGo, 1), 1);
     leash_.reset();
-    ASSERT_TRUE(wait_until([&] { return !has_pipe(supervisor()) || !instance_->alive(); }));
+    ASSERT_TRUE(wait_until([&] { return !holds_leash(supervisor()) || !instance_->alive(); }));
     EXPECT_FALSE(gone(program_));
     EXPECT_TRUE(instance_->alive());
     ASSERT_TRUE(instance_->stop());
