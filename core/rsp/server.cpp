@@ -130,7 +130,8 @@ Result<void> Server::serve_client(Fd client, int listener, const std::atomic<boo
            connection.pump(session->waits_for_stop() ? milliseconds(0) : kIdle)) {
         session->answer();
         if (session->waits_for_stop()) session->watch(kSlice);
-        if (listener >= 0) result = refuse_others(listener, refused);
+        // Detaching takes its time: who came meanwhile is the next client, not a second one.
+        if (listener >= 0 && !session->over()) result = refuse_others(listener, refused);
     }
     session.reset();
     if (connection.lost().empty()) connection.flush(kGoodbye);
