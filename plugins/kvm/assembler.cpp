@@ -14,6 +14,8 @@ constexpr std::uint64_t kPg = 1ull << 31, kPae = 1ull << 5, kLma = 1ull << 10;
 constexpr std::uint64_t kIa32eEntry = 1ull << 9;             // VM-entry control "IA-32e mode guest"
 constexpr std::uint64_t kActivateSecondary = 1ull << 31, kEnableEpt = 1ull << 1;
 constexpr std::uint64_t kEvmptrMapPending = ~1ull;           // EVMPTR_MAP_PENDING -2, EVMPTR_INVALID -1: the two above all pointers
+constexpr std::int32_t kVmentryVmexit = 2;                   // enum nvmx_vmentry_status: L1 sees the failure as a VM-exit
+constexpr std::uint64_t kEntryFailed = 1ull << 31;           // of the exit reason
 constexpr unsigned kKvmRegisters = 17;
 
 /// VCPU_REGS_* of arch/x86/include/asm/kvm_host.h to gdb's order.
@@ -160,12 +162,19 @@ std::vector<Transition> Assembler::take(const Sample& s) {
     switch (s.role) {
         case Role::VmlaunchBegin: vmlaunch_ = s; break;
         case Role::VmlaunchEnd:
-            if (vmlaunch_) out.push_back(failed_vmlaunch(s));
+            // With vmcs02 loaded it succeeded, and what is missing is the record of its beginning.
+            if (vmlaunch_ && !s.level2) out.push_back(failed_vmlaunch(s));
             vmlaunch_.reset();
             break;
-        case Role::NestedEntryBegin: nested_entry_begins(s); break;
+        case Role::NestedEntryBegin:
+            if (exit_) out.push_back(nested_exit_unended());
+            nested_entry_begins(s);
+            break;
         case Role::Vmcs02Loaded:
-            if (entry_ && s.vmcs) entry_->vmcs02_before = entry_->vmcs02_after = *s.vmcs;
+            if (entry_ && s.vmcs) {
+                entry_->vmcs02_before = entry_->vmcs02_after = *s.vmcs;
+                entry_->vmcs02_as_of = kReadHere;
+            }
             break;
         case Role::NestedEntryEnd:
             if (auto failed = nested_entry_ends(s)) out.push_back(std::move(*failed));
@@ -178,7 +187,11 @@ std::vector<Transition> Assembler::take(const Sample& s) {
             nested_exit_begins(s);
             break;
         case Role::Vmcs02Leaves:
-            if (exit_ && s.vmcs) exit_->vmcs02_after = *s.vmcs;
+            // In an entry: KVM goes back to vmcs01 because the entry failed.
+            if (auto& under_way = exit_ ? exit_ : entry_; under_way && s.vmcs) {
+                under_way->vmcs02_after = *s.vmcs;
+                under_way->vmcs02_as_of = kReadHere;
+            }
             break;
         case Role::NestedExitEnd:
             if (exit_) {
@@ -188,7 +201,8 @@ std::vector<Transition> Assembler::take(const Sample& s) {
             }
             break;
         case Role::HardwareEntry:
-            if (entry_ && entry_returned_) out.push_back(nested_entry_done(s, "the point before the hardware VM-entry was not seen."));
+            if (exit_) out.push_back(nested_exit_unended());
+            if (entry_ && (entry_returned_ || s.level2)) out.push_back(nested_entry_done(s, "the point before the hardware VM-entry was not seen."));
             out.push_back(hardware(s, true));
             break;
         case Role::HardwareExit: out.push_back(hardware(s, false)); break;
@@ -208,8 +222,10 @@ Transition Assembler::hardware(const Sample& s, bool entry) {
     if (s.level2 && s.vmcs) {
         t.vmcs02_after = *s.vmcs;
         t.vmcs02_as_of = kReadHere;
-        if (!entry) last_hw_exit_pae_ = pae_paging(*s.vmcs);
     }
+    // A VM-entry that failed saved no guest state (SDM Vol. 3C 26.8), so vmcs02 still has that of the exit before.
+    const bool failed = t.context.vmx_fail.value_or(false) || (t.exit.reason.bits & kEntryFailed);
+    if (s.level2 && !entry && !failed) last_hw_exit_pae_ = s.vmcs ? pae_paging(*s.vmcs) : std::nullopt;
     return finish(std::move(t));
 }
 
@@ -240,7 +256,7 @@ std::optional<Transition> Assembler::nested_entry_ends(const Sample& s) {
     if (*t.status != 0) {
         t.kind = Kind::NestedEntryFailed;
         t.context.pae.reset();
-        if (s.vmcs12) t.exit = exit_info_of(*s.vmcs12);
+        if (s.vmcs12 && t.status == kVmentryVmexit) t.exit = exit_info_of(*s.vmcs12);
         Transition failed = finish(std::move(t));
         entry_.reset();
         return failed;
@@ -279,6 +295,14 @@ void Assembler::nested_exit_begins(const Sample& s) {
         exit_->exit.guest_physical = (*s.vmcs)[Field::GUEST_PHYSICAL_ADDRESS];
     }
     exit_->regs = registers_of(s, s.vmcs);
+}
+
+/// The record of its end was lost, or the probe there missed.
+Transition Assembler::nested_exit_unended() {
+    Transition t = std::move(*exit_);
+    exit_.reset();
+    t.notes.push_back(std::string(nested::kEvidenceIncomplete) + "the end of the nested VM-exit was not seen.");
+    return finish(std::move(t));
 }
 
 /// VMLAUNCH or VMRESUME ended without a nested entry having begun: VMfail, or an exception for L1.

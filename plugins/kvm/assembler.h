@@ -24,8 +24,9 @@ class Assembler {
     /// `enable_ept`: kvm_intel's parameter; empty when unknown. `evidence_complete`: see ProbePlan.
     Assembler(std::optional<bool> enable_ept, bool evidence_complete) : enable_ept_(enable_ept), evidence_complete_(evidence_complete) {}
 
-    /// Takes the next record in and returns the transitions that it completes: none or one, or two when L1 is exited
-    /// to before L2 was entered. They have no `seq` yet: whoever orders all vCPUs numbers them with number().
+    /// Takes the next record in and returns the transitions that it completes: none or one, or more when the records that
+    /// should have completed the earlier were not seen. They have no `seq` yet: whoever orders all vCPUs numbers them with
+    /// number().
     std::vector<nested::Transition> take(const Sample& sample);
     void take(const nested::Evidence& access, std::uint64_t lost);
     /// Gives one of take()'s transitions its number, in their order; later ones refer to it (vmcs02_as_of).
@@ -44,6 +45,7 @@ class Assembler {
     std::optional<nested::Transition> nested_entry_ends(const Sample& s);
     nested::Transition nested_entry_done(const Sample& s, std::string note);
     void nested_exit_begins(const Sample& s);
+    nested::Transition nested_exit_unended();
     nested::Transition failed_vmlaunch(const Sample& s);
     void note_lost(std::uint64_t lost);
 

@@ -2,6 +2,7 @@
 
 #include <Zydis/Zydis.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -34,16 +35,33 @@ std::optional<std::uint8_t> gpr(ZydisRegister r) {
     return static_cast<std::uint8_t>(whole - ZYDIS_REGISTER_RAX);  // Zydis counts as the encoding does
 }
 
+/// Where the direct jumps of `code` lead, ordered: there a register may hold what another path left in it. (Indirect
+/// ones are not followed: kernels with retpolines are built without jump tables.)
+std::vector<std::size_t> jump_targets(std::span<const std::byte> code) {
+    std::vector<std::size_t> out;
+    decode(code, [&](const auto& i, const auto& operands, std::size_t at) {
+        ZyanU64 to = 0;
+        const bool jump = i.meta.category == ZYDIS_CATEGORY_COND_BR || i.meta.category == ZYDIS_CATEGORY_UNCOND_BR;
+        if (jump && operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && ZYAN_SUCCESS(ZydisCalcAbsoluteAddress(&i, &operands[0], at, &to)) &&
+            to < code.size())
+            out.push_back(to);
+        return true;
+    });
+    std::sort(out.begin(), out.end());
+    return out;
+}
+
 /// Which constant each register holds, as far as straight-line decoding tells. KVM's accessors move the encoding into a
-/// register just before the instruction; a register that anything else writes is forgotten.
+/// register just before the instruction; a register that anything else writes is forgotten, and all are where paths meet.
 class Constants {
   public:
     std::optional<std::uint16_t> of(std::uint8_t r) const { return value_[r]; }
+    void forget() { value_ = {}; }
 
     void after(const ZydisDecodedInstruction& i, const std::array<ZydisDecodedOperand, ZYDIS_MAX_OPERAND_COUNT>& operands) {
         if (i.meta.category == ZYDIS_CATEGORY_CALL || i.meta.category == ZYDIS_CATEGORY_RET ||
             i.meta.category == ZYDIS_CATEGORY_UNCOND_BR) {
-            value_ = {};
+            forget();
             return;
         }
         for (std::size_t n = 0; n < i.operand_count; ++n) {
@@ -70,7 +88,9 @@ class Constants {
 VmcsAccesses find_vmcs_accesses(std::span<const std::byte> code) {
     VmcsAccesses out;
     Constants constants;
+    const auto joins = jump_targets(code);
     out.undecodable = decode(code, [&](const auto& i, const auto& operands, std::size_t at) {
+        if (std::binary_search(joins.begin(), joins.end(), at)) constants.forget();
         if (i.mnemonic == ZYDIS_MNEMONIC_VMREAD || i.mnemonic == ZYDIS_MNEMONIC_VMWRITE) {
             // VMREAD r/m, field · VMWRITE field, r/m
             const bool write = i.mnemonic == ZYDIS_MNEMONIC_VMWRITE;

@@ -106,7 +106,8 @@ core::Result<Sample> decode_sample(const RawRecord& record, const ProbePlan& pla
     const auto available = out.number(StateMember::RegsAvail);
     if (available && plan.pdptr_cache_bit && !((*available >> *plan.pdptr_cache_bit) & 1))
         out.state_[static_cast<std::size_t>(StateMember::CachedPdptrs)].reset();
-    if (payload.ran_out || !payload.left.empty()) return core::fail("A record of the module has not the shape that was asked for.");
+    if (payload.ran_out || !payload.left.empty() || h.nr_fields > plan.fields.size())
+        return core::fail("A record of the module has not the shape that was asked for.");
     return out;
 }
 
