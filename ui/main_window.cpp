@@ -12,6 +12,7 @@
 #include <QStackedWidget>
 #include <QStatusBar>
 #include <QVBoxLayout>
+#include <algorithm>
 
 #include "ui/icons.h"
 #include "ui/message_bar.h"
@@ -128,7 +129,7 @@ void MainWindow::connect_session() {
     connect(&session_, &Session::targets, welcome_->picker(), &TargetPicker::set_targets);
     connect(&session_, &Session::progress, attaching_, &AttachPage::progress);
     connect(&session_, &Session::connected, this, &MainWindow::on_connected);
-    connect(&session_, &Session::transitions, &list_, &TransitionListModel::add);
+    connect(&session_, &Session::transitions, this, &MainWindow::on_transitions);
     connect(&session_, &Session::stopped, this, &MainWindow::on_stopped);
     connect(&session_, &Session::lost, this, &MainWindow::on_lost);
     connect(&session_, &Session::trouble, this, [this](const QString& what, const QString& remedy) {
@@ -182,6 +183,16 @@ void MainWindow::on_connected(bool again) {
         message_->say(MessageBar::Kind::Notice, lines.join(QLatin1Char('\n')), {});
 }
 
+void MainWindow::on_transitions(const QList<TransitionPtr>& transitions) {
+    list_.add(transitions);
+    // What is shown may lean on transitions that came only now: the one before it, or the one whose verdict it borrows.
+    const int row = shown_row();
+    if (row < 0) return;
+    const quint64 seq = list_.at(row)->seq;
+    const auto earlier = [&](const TransitionPtr& t) { return t->seq < seq; };
+    if (std::any_of(transitions.begin(), transitions.end(), earlier)) show_values(row);
+}
+
 void MainWindow::on_stopped(const core::Stop& stop) {
     list_view_->show_vcpu_column(session_.vcpus().size() > 1);
     const bool first = !shown_.isValid();
@@ -200,6 +211,12 @@ void MainWindow::step(core::StepKind kind) {
 
 void MainWindow::show_row(int row) {
     shown_ = row < 0 ? QPersistentModelIndex() : QPersistentModelIndex(list_.index(row, 0));
+    show_values(row);
+    list_view_->select_row(row);
+    update_away();
+}
+
+void MainWindow::show_values(int row) {
     const QString empty = session_.state() == Session::State::Held
                               ? QStringLiteral(
                                     "Held before the first transition.\n\nStep to it with F10, or to the first nested "
@@ -207,8 +224,6 @@ void MainWindow::show_row(int row) {
                               : QStringLiteral("No transition has been seen yet.");
     vmcs_->show_row(list_, row, empty);
     pdptrs_->show_row(list_, row);
-    list_view_->select_row(row);
-    update_away();
 }
 
 void MainWindow::update_away() {

@@ -55,6 +55,9 @@ class MainWindow : public QMainWindow {
     void ask_attach();
     void attach(const QString& uri);
     void on_connected(bool again);
+    void on_transitions(const QList<TransitionPtr>& transitions);
+    /// The part of show_row() that must be done again when earlier transitions come in.
+    void show_values(int row);
     void on_stopped(const core::Stop& stop);
     void on_lost(const QString& what, const QString& remedy);
     void move_by(int steps);

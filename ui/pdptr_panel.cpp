@@ -14,6 +14,18 @@ namespace {
 
 constexpr int kNarrowest = 360;  // pixels: three columns of PDPTRs, and a condition beside its value
 
+/// Why the panel is about row `from` while row `row` is shown.
+QString borrowed_text(const TransitionListModel& list, int from, int row) {
+    QString text = QStringLiteral("%1 moves no PDPTRs. This is the newest nested one of vCPU %2 before it: %3.")
+                       .arg(headline(*list.at(row)))
+                       .arg(list.at(row)->vcpu)
+                       .arg(headline(*list.at(from)));
+    if (const quint64 missing = list.missing_between(from, row))
+        text += QStringLiteral(" ⋮ Not in the list, or not yet: %1 between the two.")
+                    .arg(counted(missing, QStringLiteral("transition")));
+    return text;
+}
+
 }  // namespace
 
 PdptrPanel::PdptrPanel(QWidget* parent) : QScrollArea(parent) {
@@ -94,11 +106,7 @@ void PdptrPanel::show_row(const TransitionListModel& list, int row) {
     const std::optional<nested::Verdict> verdict = from < 0 ? std::nullopt : list.verdict_at(from);
 
     borrowed_->setVisible(from >= 0 && from != row);
-    if (from >= 0 && from != row)
-        borrowed_->setText(QStringLiteral("%1 moves no PDPTRs. This is the newest nested one of vCPU %2 before it: %3.")
-                               .arg(headline(*list.at(row)))
-                               .arg(transition->vcpu)
-                               .arg(headline(*transition)));
+    if (from >= 0 && from != row) borrowed_->setText(borrowed_text(list, from, row));
     banner_->show_verdict(transition, verdict);
     pdptrs_.show(transition, verdict);
     conditions_.show(verdict ? verdict->conditions : std::vector<nested::Condition>{});

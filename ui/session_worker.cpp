@@ -115,7 +115,7 @@ void SessionWorker::plan_backfill(const core::History& h, std::uint64_t shown) {
     unfetched_ += first - next_seq_;
     next_seq_ = h.last + 1;
     const auto want = [this](std::uint64_t from, std::uint64_t to) {
-        if (from <= to) wanted_.push_back({from, to});
+        if (from <= to) wanted_.push_front({from, to});
     };
     if (shown >= first && shown <= h.last) {
         want(first, shown - 1);
@@ -130,7 +130,7 @@ core::Result<void> SessionWorker::backfill(int count) {
     core::Result<void> result;
     while (result && count-- > 0 && !wanted_.empty()) {
         Range& range = wanted_.front();
-        auto t = target_->transition(range.first);
+        auto t = target_->transition(range.last);
         if (!t) {
             for (const Range& r : wanted_) unfetched_ += r.last - r.first + 1;
             wanted_.clear();
@@ -138,7 +138,7 @@ core::Result<void> SessionWorker::backfill(int count) {
             break;
         }
         batch.push_back(std::make_shared<const nested::Transition>(std::move(*t)));
-        if (range.first++ == range.last) wanted_.pop_front();
+        if (range.first == range.last--) wanted_.pop_front();
     }
     if (!batch.empty()) emit transitions(batch);
     return result;

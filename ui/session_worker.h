@@ -87,7 +87,7 @@ class SessionWorker : public QObject {
     QTimer* poll_timer_;
     std::atomic<bool> cancelled_ = false;
     bool running_ = false;
-    std::deque<Range> wanted_;
+    std::deque<Range> wanted_;    // newest first: what happened just before the stop is of most interest
     std::uint64_t next_seq_ = 1;  // the lowest that was neither fetched, planned, nor given up
     std::uint64_t unfetched_ = 0;
 };

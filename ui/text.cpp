@@ -85,6 +85,10 @@ QString step_without_seconds(const QString& text) {
     return QString(text).remove(seconds);
 }
 
+QString counted(quint64 count, const QString& noun) {
+    return QStringLiteral("%1 %2%3").arg(count).arg(noun, count == 1 ? QString() : QStringLiteral("s"));
+}
+
 QString state_text(core::VcpuState state) {
     return qs(core::name_of(state));
 }

@@ -39,6 +39,9 @@ QString field_meaning(vmx::Field field, const vmx::Value& vmcs12, const vmx::Val
 /// "booting" of "booting … 12 s" and "booting (12 s)": the step itself, for those who count the seconds themselves.
 QString step_without_seconds(const QString& text);
 
+/// "1 transition", "12 transitions"
+QString counted(quint64 count, const QString& noun);
+
 QString state_text(core::VcpuState state);
 
 }  // namespace vmxscope::ui

@@ -81,6 +81,12 @@ quint64 TransitionListModel::missing_before(int row) const {
     return self.connection == other.connection ? self.transition->seq - other.transition->seq - 1 : 0;
 }
 
+quint64 TransitionListModel::missing_between(int from, int to) const {
+    quint64 missing = 0;
+    for (int row = from + 1; row <= to; ++row) missing += missing_before(row);
+    return missing;
+}
+
 int TransitionListModel::rowCount(const QModelIndex& parent) const {
     return parent.isValid() ? 0 : static_cast<int>(rows_.size());
 }
@@ -108,11 +114,11 @@ QString TransitionListModel::tool_tip(int row, int column) const {
     if (column == Pdptr && r.verdict) lines << verdict_line(*r.verdict) << qs(r.verdict->reason);
     if (column == Reason) lines << exit_reason_text(r.transition->exit);
     if (const quint64 missing = missing_before(row))
-        lines
-            << QStringLiteral("%1 transitions before this one are not in the list: lost, or not fetched.").arg(missing);
+        lines << QStringLiteral("Not in the list: %1 before this one, lost or not fetched.")
+                     .arg(counted(missing, QStringLiteral("transition")));
     if (r.transition->lost_before > 0)
-        lines << QStringLiteral("%1 records were lost for want of room just before this one.")
-                     .arg(r.transition->lost_before);
+        lines << QStringLiteral("Lost for want of room just before this one: %1.")
+                     .arg(counted(r.transition->lost_before, QStringLiteral("record")));
     if (r.connection != connection_) lines << QStringLiteral("Seen on an earlier connection.");
     lines.removeAll(QString());
     return lines.join(QLatin1Char('\n'));

@@ -41,6 +41,8 @@ class TransitionListModel : public QAbstractTableModel {
     int previous_row(int row) const;
     /// Transitions between the row before and this one that are not in the list (lost, or not fetched).
     quint64 missing_before(int row) const;
+    /// The same, of all rows after `from` up to `to`.
+    quint64 missing_between(int from, int to) const;
     quint64 let_go() const { return let_go_; }
 
     int rowCount(const QModelIndex& parent = {}) const override;

@@ -126,6 +126,21 @@ TEST(Window, with_several_vcpus_there_is_a_choice_of_which_to_step) {
     EXPECT_EQ(w.window->status().vcpu(), 1U);
 }
 
+TEST(Window, a_borrowed_verdict_follows_transitions_that_come_in_late) {
+    const auto story = samples::skipped();
+    Window w(story);
+    ASSERT_TRUE(w.attach());
+    w.window->transitions().add({story[1], story[6]});  // the first entry, and an exit of L1's long after it
+    w.window->show_row(1);
+    EXPECT_TRUE(has(w.panel_text(), "before it: #2 nested-entry. ⋮ Not in the list, or not yet: 4 transitions between"))
+        << w.panel_text();
+    emit w.session->transitions({story[4]});
+    EXPECT_TRUE(has(w.panel_text(), "before it: #5 nested-exit. ⋮ Not in the list, or not yet: 1 transition between"))
+        << w.panel_text();
+    emit w.session->transitions({story[5]});
+    EXPECT_TRUE(has(w.panel_text(), "before it: #5 nested-exit.\n")) << w.panel_text();
+}
+
 TEST(Window, a_transition_without_images_says_so_instead_of_two_hundred_times_not_read) {
     auto bare = std::make_shared<nested::Transition>();
     bare->seq = 1;
