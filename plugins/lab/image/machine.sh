@@ -68,7 +68,7 @@ save_machine() (
     trap '[ -z "$bochs" ] || kill -KILL "$bochs" 2>/dev/null; kill "$terminal" 2>/dev/null' EXIT
     find_bochs() { bochs=$(pgrep -P "$terminal" -x bochs-bin); }
     wait_for 60 "$terminal" find_bochs &&
-        wait_for 300 "$terminal" grep -q '^vmxscope-lab: \(waiting\|error\)' console.log &&
+        wait_for 900 "$terminal" grep -q '^vmxscope-lab: \(waiting\|error\)' console.log &&
         grep '^vmxscope-lab: ' console.log && ! grep -q '^vmxscope-lab: error' console.log &&
         kill -INT "$bochs" &&
         wait_for 60 "$terminal" grep -q '<bochs:[0-9]*>' terminal.log &&
@@ -81,6 +81,7 @@ make_machine() {  # make_machine CPUS: $system_dir/machine-CPUS: bochsrc, and st
     local cpus=$1 machine=$system_dir/machine-$1 inputs work
     inputs=$(machine_inputs "$cpus" | fingerprint)
     up_to_date "$machine" "$inputs" && return
+    rm -rf "$machine".part.*  # of a build that was killed
     work=$(mktemp -d "$machine.part.XXXXXX")
     machine_config "$cpus" >"$work/bochsrc"
     ln -s "$system_dir/boot.iso" "$work/boot.iso"
