@@ -42,7 +42,8 @@ int start_lab(lab::StartOptions options) {
     progress.clear();
     if (!started) return complain(started.error());
     const lab::InstanceInfo& info = started->info();
-    say(fmt::format("{} is ready; its guest is paused before its first instruction.\n"
+    say(
+        fmt::format("{} is ready; its guest is paused before its first instruction.\n"
                     "  attach:  vmxscope lab:{}   or   vmxscopectl step lab:{}\n"
                     "  gdb:     target remote 127.0.0.1:{}\n"
                     "  shell:   vmxscopectl lab exec {} -- COMMAND\n"
@@ -59,7 +60,8 @@ int show_status() {
         const auto info = instance.info();
         const std::string where = info ? fmt::format("agent tcp:127.0.0.1:{}", info->agent_port) : std::string();
         say(fmt::format("{}  {}{}\n    {}  log {}\n", instance.id(), lab::state_of(instance),
-                        info && info->leashed ? ", for a program that is attached" : "", where, instance.console().string()));
+                        info && info->leashed ? ", for a program that is attached" : "", where,
+                        instance.console().string()));
     }
     return kDone;
 }
@@ -71,8 +73,8 @@ core::Result<lab::Instance> chosen(const std::string& id) {
     const char* remedy = "See those that run with: vmxscopectl lab status";
     if (id.empty()) {
         if (instances->size() == 1) return (*instances)[0];
-        return core::fail(instances->empty() ? "No lab is running." : "More than one lab is running: name the one you mean.",
-                          remedy);
+        return core::fail(
+            instances->empty() ? "No lab is running." : "More than one lab is running: name the one you mean.", remedy);
     }
     for (const lab::Instance& instance : *instances)
         if (instance.id() == id) return instance;
@@ -86,7 +88,8 @@ int stop_labs(const std::string& id, bool all) {
         if (!instances) return complain(instances.error());
         // One for a program that is attached ends with that program.
         for (lab::Instance& instance : *instances)
-            if (const auto info = instance.info(); !info || !info->leashed || !instance.alive()) which.push_back(std::move(instance));
+            if (const auto info = instance.info(); !info || !info->leashed || !instance.alive())
+                which.push_back(std::move(instance));
         if (which.empty()) say("No lab is running that `lab start` started.\n");
     } else {
         auto one = chosen(id);
@@ -95,8 +98,10 @@ int stop_labs(const std::string& id, bool all) {
     }
     int status = kDone;
     for (const lab::Instance& instance : which) {
-        if (auto stopped = instance.stop(); !stopped) status = complain(stopped.error());
-        else say(fmt::format("{} stopped\n", instance.id()));
+        if (auto stopped = instance.stop(); !stopped)
+            status = complain(stopped.error());
+        else
+            say(fmt::format("{} stopped\n", instance.id()));
     }
     return status;
 }
@@ -124,8 +129,8 @@ int exec_in_lab(const std::string& id, const std::vector<std::string>& command) 
     if (!instance) return complain(instance.error());
     const auto running = lab::Lab::open(instance->id());
     if (!running) return complain(running.error());
-    const auto result = running->run(lab::shell_command(command), [](std::string_view piece) { say(piece); },
-                                     [] { return !interrupted(); });
+    const auto result = running->run(
+        lab::shell_command(command), [](std::string_view piece) { say(piece); }, [] { return !interrupted(); });
     if (!result) return complain(result.error());
     return result->status;
 }
@@ -136,12 +141,18 @@ void add_start(CLI::App& lab_app, Run& run) {
     auto cpus = std::make_shared<unsigned>(0);
     CLI::App* command = lab_app.add_subcommand("start", "Start a lab and leave it running");
     auto* name = command->add_option("NAME", o->name, "One of those that `lab list` shows");
-    auto* file = command->add_option("--kernel", *kernel, "Run this multiboot, PVH or Linux image instead")->type_name("FILE");
+    auto* file =
+        command->add_option("--kernel", *kernel, "Run this multiboot, PVH or Linux image instead")->type_name("FILE");
     command->add_option("--instance", o->instance, "What to call it (default: NAME)")->type_name("ID");
     command->add_option("--append", o->append, "The guest's command line")->type_name("TEXT");
-    command->add_option("--qemu-args", o->qemu_args, "More arguments for QEMU, quoted as for a shell")->type_name("ARGS");
-    command->add_option("--cpus", *cpus, "Emulated processors, and vCPUs of the guest")->type_name("N")->check(CLI::Range(1, 4));
-    command->add_option("--memory", o->memory, "The guest's memory in MiB")->type_name("MIB")->check(CLI::Range(16, 512))
+    command->add_option("--qemu-args", o->qemu_args, "More arguments for QEMU, quoted as for a shell")
+        ->type_name("ARGS");
+    command->add_option("--cpus", *cpus, "Emulated processors, and vCPUs of the guest")
+        ->type_name("N")
+        ->check(CLI::Range(1, 4));
+    command->add_option("--memory", o->memory, "The guest's memory in MiB")
+        ->type_name("MIB")
+        ->check(CLI::Range(16, 512))
         ->capture_default_str();
     command->add_flag("--from-boot", o->from_boot, "Boot the emulated machine from its start");
     command->callback([o, kernel, cpus, name, file, &run] {

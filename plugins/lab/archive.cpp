@@ -8,9 +8,13 @@
 
 namespace vmxscope::lab {
 
-void Archive::add_folder(std::string_view path) { add(path, {}, S_IFDIR | 0755); }
+void Archive::add_folder(std::string_view path) {
+    add(path, {}, S_IFDIR | 0755);
+}
 
-void Archive::add_file(std::string_view path, std::string_view content, unsigned mode) { add(path, content, S_IFREG | mode); }
+void Archive::add_file(std::string_view path, std::string_view content, unsigned mode) {
+    add(path, content, S_IFREG | mode);
+}
 
 /// One entry: 13 numbers of 8 hexadecimal digits after the magic, then name and content, each padded to 4 bytes
 /// (Linux, Documentation/driver-api/early-userspace/buffer-format.rst).

@@ -14,8 +14,8 @@ namespace {
 
 constexpr double kStarted = 0.9;  // of attaching to a lab that has to be started; the rest is the agent's
 
-/// The agent's target, with the lab it runs in: an error says so if the lab has ended, and leaving the target ends a lab
-/// that was started for it.
+/// The agent's target, with the lab it runs in: an error says so if the lab has ended, and leaving the target ends a
+/// lab that was started for it.
 class LabTarget : public core::Target {
   public:
     LabTarget(std::unique_ptr<core::Target> remote, Lab lab, bool ours)
@@ -24,11 +24,17 @@ class LabTarget : public core::Target {
 
     const core::TargetInfo& info() const override { return remote_->info(); }
     core::Result<std::vector<core::Vcpu>> vcpus() override { return explained(remote_->vcpus()); }
-    core::Result<void> resume(const std::vector<core::Action>& actions) override { return explained(remote_->resume(actions)); }
-    core::Result<std::optional<core::Stop>> wait(std::chrono::milliseconds limit) override { return explained(remote_->wait(limit)); }
+    core::Result<void> resume(const std::vector<core::Action>& actions) override {
+        return explained(remote_->resume(actions));
+    }
+    core::Result<std::optional<core::Stop>> wait(std::chrono::milliseconds limit) override {
+        return explained(remote_->wait(limit));
+    }
     core::Result<void> interrupt() override { return explained(remote_->interrupt()); }
     core::Result<core::History> history() override { return explained(remote_->history()); }
-    core::Result<nested::Transition> transition(std::uint64_t seq) override { return explained(remote_->transition(seq)); }
+    core::Result<nested::Transition> transition(std::uint64_t seq) override {
+        return explained(remote_->transition(seq));
+    }
 
     core::Result<void> detach() override {
         if (std::exchange(left_, true)) return {};
@@ -41,7 +47,8 @@ class LabTarget : public core::Target {
     template <typename T>
     core::Result<T> explained(core::Result<T> result) const {
         if (!result)
-            if (const auto why = lab_.ended()) return core::fail("The lab has ended: " + *why, "Attach to it again to start it anew.");
+            if (const auto why = lab_.ended())
+                return core::fail("The lab has ended: " + *why, "Attach to it again to start it anew.");
         return result;
     }
 
@@ -64,7 +71,8 @@ class LabBackend : public core::Backend {
         for (const CatalogEntry& entry : catalog()) {
             const std::string uri = "lab:" + std::string(entry.name);
             const auto same = [&](const core::TargetName& n) { return n.uri == uri; };
-            if (std::none_of(names.begin(), names.end(), same)) names.push_back({uri, std::string(entry.summary), true, ""});
+            if (std::none_of(names.begin(), names.end(), same))
+                names.push_back({uri, std::string(entry.summary), true, ""});
         }
         return names;
     }
@@ -96,6 +104,8 @@ class LabBackend : public core::Backend {
 
 }  // namespace
 
-std::unique_ptr<core::Backend> lab_backend() { return std::make_unique<LabBackend>(); }
+std::unique_ptr<core::Backend> lab_backend() {
+    return std::make_unique<LabBackend>();
+}
 
 }  // namespace vmxscope::lab

@@ -17,7 +17,7 @@ using Bytes = std::span<const std::uint8_t>;
 constexpr std::uint32_t kMultibootMagic = 0x1badb002, kMultiboot2Magic = 0xe85250d6;
 constexpr std::uint32_t kMultibootHasAddresses = 1u << 16;
 constexpr std::size_t kMultibootSearch = 8192, kMultiboot2Search = 32768;  // where the headers may be
-constexpr std::uint32_t kXenPhys32Entry = 18;  // XEN_ELFNOTE_PHYS32_ENTRY
+constexpr std::uint32_t kXenPhys32Entry = 18;                              // XEN_ELFNOTE_PHYS32_ENTRY
 
 template <typename T>
 bool read_at(Bytes image, std::uint64_t offset, T& out) {
@@ -76,16 +76,18 @@ core::Result<BootKind> boot_kind(Bytes image, std::string_view name) {
     MultibootHeader multiboot{};
     if (find_multiboot(image, multiboot)) {
         if (elf64 && !(multiboot.flags & kMultibootHasAddresses))
-            return core::fail(fmt::format("{} is a 64-bit ELF file with a multiboot header, which QEMU does not load.", name),
-                              "Convert it with: objcopy -I elf64-x86-64 -O elf32-i386 IN OUT (the code may stay 64-bit), "
-                              "or give it a PVH note instead.");
+            return core::fail(
+                fmt::format("{} is a 64-bit ELF file with a multiboot header, which QEMU does not load.", name),
+                "Convert it with: objcopy -I elf64-x86-64 -O elf32-i386 IN OUT (the code may stay 64-bit), "
+                "or give it a PVH note instead.");
         return BootKind::Multiboot;
     }
     if (elf && (elf64 ? has_pvh_entry<Elf64_Ehdr, Elf64_Phdr>(image) : has_pvh_entry<Elf32_Ehdr, Elf32_Phdr>(image)))
         return BootKind::Pvh;
     std::uint32_t linux_magic = 0;
     if (read_at(image, 0x202, linux_magic) && std::memcmp(&linux_magic, "HdrS", 4) == 0) return BootKind::Linux;
-    const char* remedy = "Give it a multiboot header in its first 8 KiB, or an ELF note of type XEN_ELFNOTE_PHYS32_ENTRY.";
+    const char* remedy =
+        "Give it a multiboot header in its first 8 KiB, or an ELF note of type XEN_ELFNOTE_PHYS32_ENTRY.";
     if (has_multiboot2(image))
         return core::fail(fmt::format("{} has a multiboot 2 header, and QEMU loads multiboot 1 only.", name), remedy);
     return core::fail(fmt::format("{} is neither a multiboot nor a PVH nor a Linux image.", name), remedy);

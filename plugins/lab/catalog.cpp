@@ -16,7 +16,9 @@ constexpr CatalogEntry kCatalog[] = {
 
 }  // namespace
 
-std::span<const CatalogEntry> catalog() { return kCatalog; }
+std::span<const CatalogEntry> catalog() {
+    return kCatalog;
+}
 
 const CatalogEntry* find_lab(std::string_view name) {
     for (const CatalogEntry& entry : kCatalog)

@@ -13,11 +13,13 @@ constexpr std::string_view kMark = "vmxscope-lab: ";
 /// Where the start is when a stage begins with this text. By processor time on an emulated machine that boots from its
 /// CD; one that begins from a kept state jumps to "received".
 constexpr std::pair<std::string_view, double> kStages[] = {
-    {"Linux ", 0.45},    {"loading KVM", 0.46},        {"bringing up the network", 0.7},
-    {"received", 0.8},   {"starting QEMU", 0.85},      {"starting the agent", 0.95},
+    {"Linux ", 0.45},  {"loading KVM", 0.46},   {"bringing up the network", 0.7},
+    {"received", 0.8}, {"starting QEMU", 0.85}, {"starting the agent", 0.95},
 };
 
-constexpr bool is_control(char c) { return static_cast<unsigned char>(c) < ' ' && c != '\t'; }
+constexpr bool is_control(char c) {
+    return static_cast<unsigned char>(c) < ' ' && c != '\t';
+}
 
 }  // namespace
 
@@ -41,14 +43,18 @@ std::optional<ConsoleEvent> parse_console_line(std::string_view line) {
 
 std::optional<double> start_fraction(const ConsoleEvent& event) {
     switch (event.kind) {
-        case ConsoleEvent::Kind::Ready: return 1;
-        case ConsoleEvent::Kind::Waiting: return 0.75;
-        case ConsoleEvent::Kind::Kernel: return 0.3;
+        case ConsoleEvent::Kind::Ready:
+            return 1;
+        case ConsoleEvent::Kind::Waiting:
+            return 0.75;
+        case ConsoleEvent::Kind::Kernel:
+            return 0.3;
         case ConsoleEvent::Kind::Stage:
             for (const auto& [text, fraction] : kStages)
                 if (event.text.starts_with(text)) return fraction;
             return std::nullopt;
-        default: return std::nullopt;
+        default:
+            return std::nullopt;
     }
 }
 
@@ -60,7 +66,8 @@ std::vector<ConsoleEvent> Console::read() {
     offset_ += fresh.size();
     partial_ += fresh;
     for (std::size_t end; (end = partial_.find('\n')) != std::string::npos; partial_.erase(0, end + 1))
-        if (auto event = parse_console_line(std::string_view(partial_).substr(0, end))) events.push_back(std::move(*event));
+        if (auto event = parse_console_line(std::string_view(partial_).substr(0, end)))
+            events.push_back(std::move(*event));
     return events;
 }
 

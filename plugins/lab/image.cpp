@@ -20,11 +20,13 @@ constexpr int kGivenUp = -1;
 /// Takes whole lines off `text` and gives each to `take`.
 template <typename Take>
 void take_lines(std::string& text, Take take) {
-    for (std::size_t end; (end = text.find('\n')) != std::string::npos; text.erase(0, end + 1)) take(text.substr(0, end));
+    for (std::size_t end; (end = text.find('\n')) != std::string::npos; text.erase(0, end + 1))
+        take(text.substr(0, end));
 }
 
 /// Runs the builder; each line it prints goes to `on_line`, which may ask for the end by giving false.
-core::Result<int> run_builder(const std::vector<std::string>& arguments, const std::function<bool(std::string)>& on_line) {
+core::Result<int> run_builder(const std::vector<std::string>& arguments,
+                              const std::function<bool(std::string)>& on_line) {
     auto pipe = make_pipe();
     if (!pipe) return tl::unexpected(pipe.error());
     const auto builder = spawn(arguments, {.descriptors = {}, .output = pipe->write.get(), .folder = {}});
@@ -60,13 +62,16 @@ core::Result<Image> make_image(unsigned cpus, const core::Progress& progress) {
     std::string step = "checking the lab's image", last_words;
     std::vector<std::string> printed;
     const auto listen = [&](std::string line) {
-        if (line.starts_with(kSaying)) step = line;
-        else if (line.starts_with("error: ")) last_words = line.substr(7);
-        else if (line.starts_with('/')) printed.push_back(std::move(line));
+        if (line.starts_with(kSaying))
+            step = line;
+        else if (line.starts_with("error: "))
+            last_words = line.substr(7);
+        else if (line.starts_with('/'))
+            printed.push_back(std::move(line));
         return !progress || progress(step, -1);
     };
-    const auto status =
-        run_builder({builder, "--product-dir", VMXSCOPE_LAB_PRODUCT, "--cpus", std::to_string(cpus), "--print"}, listen);
+    const auto status = run_builder(
+        {builder, "--product-dir", VMXSCOPE_LAB_PRODUCT, "--cpus", std::to_string(cpus), "--print"}, listen);
     if (!status) return tl::unexpected(status.error());
     if (*status == kGivenUp) return core::fail("The start of the lab was given up.");
     if (*status != 0 || printed.size() != 2)

@@ -43,11 +43,12 @@ bool good_id(std::string_view id) {
 
 /// Makes `folder` private, or says whose it is.
 core::Result<void> make_private(const fs::path& folder) {
-    struct stat now{};
+    struct stat now {};
     if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
         return core::fail(fmt::format("The folder {} cannot be made: {}.", folder.string(), std::strerror(errno)),
                           "Set VMXSCOPE_RUNTIME_DIR to a folder that you may write to.");
-    if (lstat(folder.c_str(), &now) != 0 || !S_ISDIR(now.st_mode) || now.st_uid != geteuid() || (now.st_mode & 077) != 0)
+    if (lstat(folder.c_str(), &now) != 0 || !S_ISDIR(now.st_mode) || now.st_uid != geteuid() ||
+        (now.st_mode & 077) != 0)
         return core::fail(fmt::format("The folder {} is not yours alone.", folder.string()),
                           "Remove it, or set VMXSCOPE_RUNTIME_DIR to another.");
     return {};
@@ -84,14 +85,19 @@ core::Result<InstanceInfo> Instance::info() const {
 }
 
 core::Result<void> Instance::write_info(const InstanceInfo& info) const {
-    const nlohmann::json json = {{"name", info.name}, {"cpus", info.cpus}, {"leashed", info.leashed},
-                                 {"agent_port", info.agent_port}, {"shell_port", info.shell_port},
+    const nlohmann::json json = {{"name", info.name},
+                                 {"cpus", info.cpus},
+                                 {"leashed", info.leashed},
+                                 {"agent_port", info.agent_port},
+                                 {"shell_port", info.shell_port},
                                  {"loader_port", info.loader_port}};
     const fs::path part = folder_ / "lab.json.part";
     std::ofstream(part) << json.dump(2) << '\n';
     std::error_code error;
     fs::rename(part, folder_ / "lab.json", error);
-    if (error) return core::fail(fmt::format("{} cannot be written: {}.", part.string(), error.message()), "Is the disk full?");
+    if (error)
+        return core::fail(fmt::format("{} cannot be written: {}.", part.string(), error.message()),
+                          "Is the disk full?");
     return {};
 }
 
@@ -159,13 +165,15 @@ core::Result<NewInstance> create_instance(std::string_view id) {
         return core::fail(fmt::format("{} cannot be written to.", folder->string()), "Check its permissions.");
     Instance instance(*folder / id);
     if (instance.alive())
-        return core::fail(fmt::format("A lab {} runs already.", id),
-                          fmt::format("Stop it with: vmxscopectl lab stop {} (or give yours another name: --instance)", id));
+        return core::fail(
+            fmt::format("A lab {} runs already.", id),
+            fmt::format("Stop it with: vmxscopectl lab stop {} (or give yours another name: --instance)", id));
     std::error_code error;
     fs::remove_all(instance.folder(), error);
     if (auto made = make_private(instance.folder()); !made) return tl::unexpected(made.error());
     core::Fd lock = open_locked(instance.lock_file(), O_CREAT);
-    if (!lock) return core::fail(fmt::format("{} cannot be locked.", instance.lock_file().string()), "Is the disk full?");
+    if (!lock)
+        return core::fail(fmt::format("{} cannot be locked.", instance.lock_file().string()), "Is the disk full?");
     return NewInstance{std::move(instance), std::move(lock)};
 }
 

@@ -48,9 +48,10 @@ core::Result<Plan> make_plan(const StartOptions& o) {
     } else {
         const CatalogEntry* entry = find_lab(o.name);
         if (!entry)
-            return core::fail(fmt::format("No lab is called '{}'.", o.name),
-                              fmt::format("There are: {}. An image of yours runs with: vmxscopectl lab start --kernel FILE",
-                                          catalog_names()));
+            return core::fail(
+                fmt::format("No lab is called '{}'.", o.name),
+                fmt::format("There are: {}. An image of yours runs with: vmxscopectl lab start --kernel FILE",
+                            catalog_names()));
         plan.name = plan.guest = entry->name;
         plan.cpus = o.cpus.value_or(entry->cpus);
     }
@@ -70,15 +71,17 @@ std::string instance_archive(const Plan& plan, const StartOptions& o) {
     archive.add_folder("lab/instance");
     if (!o.kernel.empty()) archive.add_file("lab/instance/kernel", read_file(o.kernel));
     archive.add_file("lab/instance/config",
-                     fmt::format("lab_name={}\nguest={}\nmachine={}\nappend={}\nqemu_args={}\ncpus={}\nmemory={}\n", shell_quoted(plan.name),
-                                 shell_quoted(plan.guest), shell_quoted(machine), shell_quoted(o.append), shell_quoted(o.qemu_args), plan.cpus, o.memory));
+                     fmt::format("lab_name={}\nguest={}\nmachine={}\nappend={}\nqemu_args={}\ncpus={}\nmemory={}\n",
+                                 shell_quoted(plan.name), shell_quoted(plan.guest), shell_quoted(machine),
+                                 shell_quoted(o.append), shell_quoted(o.qemu_args), plan.cpus, o.memory));
     return std::move(archive).finish();
 }
 
 /// The lab's addresses (init gives it 10.0.2.15) at ports of this machine. The first line is what makes Bochs read it.
 std::string network_config(const InstanceInfo& info) {
     std::string text = "# slirp config\n";
-    for (const auto& [ours, theirs] : {std::pair{info.agent_port, 4000}, {info.shell_port, 4001}, {info.loader_port, 4002}})
+    for (const auto& [ours, theirs] :
+         {std::pair{info.agent_port, 4000}, {info.shell_port, 4001}, {info.loader_port, 4002}})
         text += fmt::format("hostfwd = tcp:127.0.0.1:{}-10.0.2.15:{}\n", ours, theirs);
     return text;
 }
@@ -134,14 +137,16 @@ class Starting {
         if (!progress_) return {};
         const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - step_began_).count();
         const std::string text = seconds < 3 ? step_ : fmt::format("{} ({} s)", step_, seconds - seconds % 3);
-        if (!progress_(text, kImageDone + (1 - kImageDone) * fraction_)) return core::fail("The start of the lab was given up.");
+        if (!progress_(text, kImageDone + (1 - kImageDone) * fraction_))
+            return core::fail("The start of the lab was given up.");
         return {};
     }
 
     core::Result<void> failed(std::string_view why) const {
         std::string log = tail_of(instance_.console(), 12);
         if (log.empty()) log = tail_of(instance_.folder() / "bochs.log", 12);
-        return core::fail(fmt::format("The lab does not start: {}", why), log.empty() ? "" : "The end of its log:" + log);
+        return core::fail(fmt::format("The lab does not start: {}", why),
+                          log.empty() ? "" : "The end of its log:" + log);
     }
 
     const Instance& instance_;
@@ -154,7 +159,8 @@ class Starting {
 };
 
 /// Writes what Bochs reads, and starts it under a supervisor. Gives the end of the leash that we hold.
-core::Result<core::Fd> start_machine(const NewInstance& made, const InstanceInfo& info, const Image& image, bool from_boot) {
+core::Result<core::Fd> start_machine(const NewInstance& made, const InstanceInfo& info, const Image& image,
+                                     bool from_boot) {
     const fs::path& folder = made.instance.folder();
     std::ofstream(folder / "slirp.conf") << network_config(info);
     std::ofstream(folder / "go") << "c\n";  // for Bochs's debugger, which Debian's Bochs always has: continue
@@ -170,8 +176,10 @@ core::Result<core::Fd> start_machine(const NewInstance& made, const InstanceInfo
     if (!leash) return tl::unexpected(leash.error());
     std::vector<std::string> command = {supervisor_path(), folder.string()};
     command.insert(command.end(), bochs.begin(), bochs.end());
-    const auto supervisor = spawn(command, {.descriptors = {{leash->read.get(), kLeashDescriptor}, {made.lock.get(), kLockDescriptor}},
-                                            .output = {}, .folder = "/"});
+    const auto supervisor =
+        spawn(command, {.descriptors = {{leash->read.get(), kLeashDescriptor}, {made.lock.get(), kLockDescriptor}},
+                        .output = {},
+                        .folder = "/"});
     if (!supervisor) return tl::unexpected(supervisor.error());
     wait_for_end(*supervisor, std::chrono::seconds(10));  // it goes on in a process of its own
     return std::move(leash->write);
@@ -196,9 +204,8 @@ core::Result<Lab> Lab::start(const StartOptions& options, const core::Progress& 
     const auto plan = make_plan(options);
     if (!plan) return tl::unexpected(plan.error());
     if (find_running(plan->id)) return tl::unexpected(create_instance(plan->id).error());  // before any slow work
-    const auto image = make_image(plan->cpus, [&](std::string_view step, double) {
-        return !progress || progress(step, kImageDone / 2);
-    });
+    const auto image = make_image(
+        plan->cpus, [&](std::string_view step, double) { return !progress || progress(step, kImageDone / 2); });
     if (!image) return tl::unexpected(image.error());
     auto made = create_instance(plan->id);
     if (!made) return tl::unexpected(made.error());
@@ -216,7 +223,8 @@ core::Result<Lab> Lab::start(const StartOptions& options, const core::Progress& 
         return tl::unexpected(up.error());
     }
     if (options.detached) {
-        if (write(leash->get(), &kLetGo, 1) != 1) return core::fail("The lab's supervisor is gone.", "Start the lab again.");
+        if (write(leash->get(), &kLetGo, 1) != 1)
+            return core::fail("The lab's supervisor is gone.", "Start the lab again.");
         leash->reset();
     }
     return Lab(std::move(made->instance), std::move(info), std::move(*leash));
@@ -231,13 +239,16 @@ core::Result<Lab> Lab::open(std::string_view id) {
     return Lab(std::move(*instance), std::move(*info), core::Fd());
 }
 
-std::string Lab::agent_endpoint() const { return fmt::format("tcp:127.0.0.1:{}", info_.agent_port); }
+std::string Lab::agent_endpoint() const {
+    return fmt::format("tcp:127.0.0.1:{}", info_.agent_port);
+}
 
 core::Result<CommandResult> Lab::run(std::string_view command, const std::function<void(std::string_view)>& on_output,
                                      const std::function<bool()>& keep_on) const {
     const KeepOn check = [&]() -> core::Result<void> {
         if (!instance_.alive())
-            return core::fail(fmt::format("The lab has ended: {}", ended().value_or("it was stopped.")), "Start it again.");
+            return core::fail(fmt::format("The lab has ended: {}", ended().value_or("it was stopped.")),
+                              "Start it again.");
         if (keep_on && !keep_on()) return core::fail("The command was given up.");
         return {};
     };

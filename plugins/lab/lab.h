@@ -17,8 +17,8 @@
 namespace vmxscope::lab {
 
 struct StartOptions {
-    std::string name;      // in the catalog; empty with `kernel`
-    std::string instance;  // empty = the lab's name if detached, else one of its own
+    std::string name;              // in the catalog; empty with `kernel`
+    std::string instance;          // empty = the lab's name if detached, else one of its own
     std::filesystem::path kernel;  // the user's image instead of the catalog's; empty = none
     std::string append;            // the guest's command line
     std::string qemu_args;         // further arguments of QEMU, quoted as for a shell

@@ -29,7 +29,9 @@ sockaddr_in loopback(std::uint16_t port) {
     return address;
 }
 
-core::Fd new_socket() { return core::Fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
+core::Fd new_socket() {
+    return core::Fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
 
 /// A connection to a loopback port; nothing if nobody listens there yet. (Connecting to loopback does not block.)
 std::optional<core::Fd> connect_once(std::uint16_t port) {

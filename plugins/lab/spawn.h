@@ -20,8 +20,8 @@ struct SpawnOptions {
     std::string folder;                            // where it runs; empty = here
 };
 
-/// Starts `arguments[0]` (found in PATH unless it has a slash) as the leader of a process group of its own, with nothing
-/// on its input.
+/// Starts `arguments[0]` (found in PATH unless it has a slash) as the leader of a process group of its own, with
+/// nothing on its input.
 core::Result<pid_t> spawn(const std::vector<std::string>& arguments, const SpawnOptions& options);
 
 /// Waits for a child's end; its status as a shell gives it (128 + signal). Empty when `limit` passed before.

@@ -1,7 +1,7 @@
 #include "plugins/lab/supervise.h"
 
-#include <linux/close_range.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <pty.h>
 #include <sys/prctl.h>
@@ -35,7 +35,7 @@ namespace {
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
     close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);  // the leash and the instance's lock are the supervisor's alone
-    setenv("TERM", "linux", 1);  // Bochs draws its screen through curses
+    setenv("TERM", "linux", 1);                // Bochs draws its screen through curses
     std::vector<char*> argv;
     for (const std::string& a : command) argv.push_back(const_cast<char*>(a.c_str()));
     argv.push_back(nullptr);
@@ -124,8 +124,10 @@ End wait_for_end_of(pid_t program, int terminal, core::Fd leash, core::Fd signal
                         {screen.fd(), POLLIN, 0}};
         if (poll(fds, 4, -1) < 0) continue;
         if (fds[3].revents) screen.drain();
-        if (fds[2].revents & POLLIN) screen.look_for_name(log.take_from(terminal));
-        else if (fds[2].revents) terminal_open = false;
+        if (fds[2].revents & POLLIN)
+            screen.look_for_name(log.take_from(terminal));
+        else if (fds[2].revents)
+            terminal_open = false;
         signalfd_siginfo signal{};
         while (read(signals.get(), &signal, sizeof signal) == sizeof signal) {
             if (signal.ssi_signo != SIGCHLD) return End::Asked;

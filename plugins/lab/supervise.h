@@ -1,5 +1,5 @@
-// The supervisor: owns one program (a lab's Bochs) on a terminal of its own, and sees to it that it never outlives those
-// who want it.
+// The supervisor: owns one program (a lab's Bochs) on a terminal of its own, and sees to it that it never outlives
+// those who want it.
 #pragma once
 
 #include <filesystem>
@@ -20,8 +20,8 @@ struct Supervision {
 /// A byte on the leash lets go of it: the program then runs on when the other end is closed.
 inline constexpr char kLetGo = 'd';
 
-/// Runs the program until it ends, or until the leash's other end is closed, or until SIGTERM; in the last two cases the
-/// program is killed and the instance's folder removed, in the first a sentence is left in its end file. If the
+/// Runs the program until it ends, or until the leash's other end is closed, or until SIGTERM; in the last two cases
+/// the program is killed and the instance's folder removed, in the first a sentence is left in its end file. If the
 /// supervisor itself is killed, the kernel kills the program. Gives the exit status for main().
 int supervise(const Supervision& supervision);
 

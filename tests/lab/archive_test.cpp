@@ -19,7 +19,8 @@ TEST(Archive, cpio_unpacks_what_was_put_in) {
     archive.add_file("lab/instance/kernel", odd, 0755);
     TemporaryFolder folder;
     const auto file = folder.write("archive", std::move(archive).finish());
-    const std::string command = "cd " + shell_quoted(folder.path().string()) + " && cpio -id --quiet <" + shell_quoted(file.string());
+    const std::string command =
+        "cd " + shell_quoted(folder.path().string()) + " && cpio -id --quiet <" + shell_quoted(file.string());
     ASSERT_EQ(std::system(command.c_str()), 0);
     EXPECT_EQ(content_of(folder.path() / "lab/instance/config"), "cpus=2\n");
     EXPECT_EQ(content_of(folder.path() / "lab/instance/kernel"), odd);

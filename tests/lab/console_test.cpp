@@ -21,7 +21,8 @@ TEST(Console, each_kind_of_line_is_told_apart) {
     EXPECT_EQ(parse_console_line("vmxscope-lab: stage loading KVM\r")->text, "loading KVM");
     EXPECT_EQ(kind_of("vmxscope-lab: waiting"), Kind::Waiting);
     EXPECT_EQ(kind_of("vmxscope-lab: ready\r"), Kind::Ready);
-    EXPECT_EQ(parse_console_line("vmxscope-lab: error The lab's processor has no VT-x.")->text, "The lab's processor has no VT-x.");
+    EXPECT_EQ(parse_console_line("vmxscope-lab: error The lab's processor has no VT-x.")->text,
+              "The lab's processor has no VT-x.");
     EXPECT_EQ(parse_console_line("vmxscope-lab: guest-ended 33")->text, "33");
     EXPECT_EQ(kind_of("[    0.003019] Linux version 6.1"), Kind::Kernel);
     EXPECT_EQ(kind_of("9845 blocks"), std::nullopt);
@@ -35,8 +36,8 @@ TEST(Console, bytes_of_a_restored_serial_line_before_the_text_do_not_hide_it) {
 
 TEST(Console, the_start_only_goes_forward) {
     double last = 0;
-    for (const char* stage : {"Linux 6.1 is up", "loading KVM", "bringing up the network", "received x", "starting QEMU, paused",
-                              "starting the agent"}) {
+    for (const char* stage : {"Linux 6.1 is up", "loading KVM", "bringing up the network", "received x",
+                              "starting QEMU, paused", "starting the agent"}) {
         const auto fraction = start_fraction({Kind::Stage, stage});
         ASSERT_TRUE(fraction) << stage;
         EXPECT_GT(*fraction, last) << stage;
@@ -62,7 +63,9 @@ TEST(Console, a_growing_file_is_read_line_by_line_and_half_a_line_waits_for_its_
 
 TEST(Console, the_tail_of_a_log_is_its_last_lines_without_control_characters) {
     TemporaryFolder folder;
-    const auto file = folder.write("log", "one\n\x1b" "two\r\n\nthree\n");
+    const auto file = folder.write("log",
+                                   "one\n\x1b"
+                                   "two\r\n\nthree\n");
     EXPECT_EQ(tail_of(file, 2), "\n  two\n  three");
     EXPECT_EQ(tail_of(folder.path() / "none", 2), "");
 }

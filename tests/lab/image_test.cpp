@@ -1,5 +1,5 @@
-// The image builder is a program; here a small shell script stands where it is started from, to see what is made of what
-// a builder prints. The builder itself is tested by the labs that run.
+// The image builder is a program; here a small shell script stands where it is started from, to see what is made of
+// what a builder prints. The builder itself is tested by the labs that run.
 #include "plugins/lab/image.h"
 
 #include <gtest/gtest.h>

@@ -24,7 +24,7 @@ class InstanceTest : public testing::Test {
 TEST_F(InstanceTest, a_new_one_is_private_and_lives_as_long_as_its_lock_is_held) {
     auto made = create_instance("one");
     ASSERT_TRUE(made) << made.error().text();
-    struct stat st{};
+    struct stat st {};
     ASSERT_EQ(stat(made->instance.folder().c_str(), &st), 0);
     EXPECT_EQ(st.st_mode & 0777, 0700u);
     EXPECT_TRUE(find_running("one"));
@@ -80,7 +80,8 @@ TEST_F(InstanceTest, those_that_live_or_ended_by_themselves_are_listed) {
 }
 
 TEST_F(InstanceTest, a_name_that_would_leave_the_folder_is_refused) {
-    for (const char* id : {"", ".", "..", "../x", "a/b", ".hidden", "a b", "a\n"}) EXPECT_FALSE(create_instance(id)) << id;
+    for (const char* id : {"", ".", "..", "../x", "a/b", ".hidden", "a b", "a\n"})
+        EXPECT_FALSE(create_instance(id)) << id;
     EXPECT_FALSE(create_instance(std::string(65, 'a')));
     EXPECT_FALSE(find_running("../run"));
 }

@@ -1,7 +1,7 @@
 // For tests that need a lab that really runs. One lab of a name serves a whole test program: it is started when first
 // asked for and ends with the program, however that ends. CTest must run such a program as one entry
-// (add_test(NAME … COMMAND …), not gtest_discover_tests(), which would start a lab for each test); link vmxscope_lab and
-// add_dependencies(… vmxscope-lab-supervisor vmxscope-agent guests).
+// (add_test(NAME … COMMAND …), not gtest_discover_tests(), which would start a lab for each test); link vmxscope_lab
+// and add_dependencies(… vmxscope-lab-supervisor vmxscope-agent guests).
 //
 //     TEST(Agent, is_root_in_the_lab) { EXPECT_EQ(sh(running_lab("pae-ept"), "id -u"), "0\n"); }
 #pragma once

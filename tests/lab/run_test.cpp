@@ -23,7 +23,8 @@ std::vector<pid_t> bochs_below(const std::filesystem::path& folder) {
     for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
         const pid_t pid = std::atoi(entry.path().filename().c_str());
         const auto runs_in = std::filesystem::read_symlink(entry.path() / "cwd", error).string();
-        if (pid > 0 && runs_in.starts_with(folder.string()) && content_of(entry.path() / "comm") == "bochs-bin\n") found.push_back(pid);
+        if (pid > 0 && runs_in.starts_with(folder.string()) && content_of(entry.path() / "comm") == "bochs-bin\n")
+            found.push_back(pid);
     }
     return found;
 }
@@ -37,8 +38,10 @@ class OwnRuntime : public testing::Test {
         setenv("VMXSCOPE_RUNTIME_DIR", (folder_.path() / "run").c_str(), 1);
     }
     void TearDown() override {
-        if (before_.empty()) unsetenv("VMXSCOPE_RUNTIME_DIR");
-        else setenv("VMXSCOPE_RUNTIME_DIR", before_.c_str(), 1);
+        if (before_.empty())
+            unsetenv("VMXSCOPE_RUNTIME_DIR");
+        else
+            setenv("VMXSCOPE_RUNTIME_DIR", before_.c_str(), 1);
     }
     bool no_bochs_is_left() const {
         return wait_until([&] { return bochs_below(folder_.path()).empty(); });

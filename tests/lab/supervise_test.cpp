@@ -46,12 +46,16 @@ class SuperviseTest : public testing::Test {
         auto pipe = make_pipe();
         ASSERT_TRUE(pipe);
         instance_ = made->instance;
-        const auto child = spawn({SUPERVISOR, made->instance.folder().string(), "sh", "-c", "echo $$ >pid; " + script},
-                                 {.descriptors = {{pipe->read.get(), kLeashDescriptor}, {made->lock.get(), kLockDescriptor}}, .output = {}, .folder = "/"});
+        const auto child =
+            spawn({SUPERVISOR, made->instance.folder().string(), "sh", "-c", "echo $$ >pid; " + script},
+                  {.descriptors = {{pipe->read.get(), kLeashDescriptor}, {made->lock.get(), kLockDescriptor}},
+                   .output = {},
+                   .folder = "/"});
         ASSERT_TRUE(child) << child.error().text();
         ASSERT_EQ(wait_for_end(*child, std::chrono::minutes(1)), 0);
         leash_ = std::move(pipe->write);
-        ASSERT_TRUE(wait_until([&] { return !content_of(instance_->folder() / "pid").empty() || !instance_->alive(); }));
+        ASSERT_TRUE(
+            wait_until([&] { return !content_of(instance_->folder() / "pid").empty() || !instance_->alive(); }));
         program_ = std::atoi(content_of(instance_->folder() / "pid").c_str());
     }
     pid_t supervisor() const { return std::atoi(content_of(instance_->supervisor_file()).c_str()); }
