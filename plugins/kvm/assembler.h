@@ -32,6 +32,9 @@ class Assembler {
     /// Gives one of take()'s transitions its number, in their order; later ones refer to it (vmcs02_as_of).
     void number(nested::Transition& t, std::uint64_t seq);
 
+    /// So many probe hits were skipped by the kernel: they count as lost records.
+    void missed(std::uint64_t hits) { lost_since_ += hits; }
+
     /// KVM's vcpu_id; empty before the first sample.
     std::optional<std::uint32_t> vcpu_id() const { return vcpu_id_; }
     /// 1 or 2: whose VMCS is loaded.

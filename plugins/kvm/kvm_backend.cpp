@@ -111,8 +111,8 @@ class KvmBackend : public core::Backend {
   private:
     static core::Error need_root(std::uint32_t pid) {
         return {"Watching this machine's KVM needs root.",
-                fmt::format("Start the agent as root, sudo vmxscope-agent{} --listen unix:/run/vmxscope/agent.sock --group {}, and attach to unix:/run/vmxscope/agent.sock.",
-                            pid ? fmt::format(" --pid {}", pid) : "", ::getegid())};
+                fmt::format("Start the agent as root, sudo vmxscope-agent{} --group $(id -gn), and attach to unix:/run/vmxscope/agent.sock.",
+                            pid ? fmt::format(" --pid {}", pid) : "")};
     }
 
     static core::Result<std::unique_ptr<core::Target>> attach_through_agent(std::uint32_t pid, const core::Progress& progress) {

@@ -92,7 +92,7 @@ class KvmTarget : public core::Target {
 
   private:
     Result<void> drain(milliseconds limit);
-    Result<void> notice_unreported_holds();
+    Result<void> ask_what_was_missed();
     void take(const RawRecord& record);
     void keep(Slot& slot, Transition t);
     Slot& slot_of(std::uint32_t index, std::uint32_t tid);
@@ -114,6 +114,7 @@ class KvmTarget : public core::Target {
     std::map<std::uint32_t, Slot> slots_;
     std::deque<Transition> history_;  // consecutive seq
     std::uint64_t last_seq_ = 0, lost_ = 0;
+    std::uint32_t missed_ = 0;        // the module's count, as last asked
     bool running_ = false;            // some vCPU was let go since the last stop
     bool attaching_ = true;           // the first stop is still to come
     bool interrupted_ = false;
@@ -258,8 +259,9 @@ bool KvmTarget::process_gone() const {
     return ::poll(&p, 1, 0) > 0;
 }
 
-/// A full ring can swallow the record that says "held". The module's status has it too; it is asked now and then.
-Result<void> KvmTarget::notice_unreported_holds() {
+/// A full ring can swallow the record that says "held", and a probe can be skipped. The module's status has both; it is
+/// asked now and then.
+Result<void> KvmTarget::ask_what_was_missed() {
     const auto now = steady_clock::now();
     if (now - asked_at_ < milliseconds(250)) return {};
     asked_at_ = now;
@@ -267,6 +269,10 @@ Result<void> KvmTarget::notice_unreported_holds() {
     if (!status) return tl::unexpected(status.error());
     for (std::uint32_t i = 0; i < status->slots.size(); ++i)
         if (status->slots[i].held) slot_of(i, status->slots[i].tid).held = true;
+    // Probe hits that the kernel skipped, on whichever vCPU: none of them may draw conclusions from what was not seen.
+    const std::uint32_t newly_missed = status->missed - std::exchange(missed_, status->missed);
+    if (newly_missed)
+        for (auto& [index, slot] : slots_) slot.assembler.missed(newly_missed);
     return {};
 }
 
@@ -285,7 +291,7 @@ Result<std::optional<Stop>> KvmTarget::wait(milliseconds limit) {
         for (auto& [index, slot] : slots_)
             if (slot.held && slot.going && !interrupted_)
                 if (const auto ok = let_go(index, slot); !ok) return tl::unexpected(ok.error());
-        if (const auto ok = notice_unreported_holds(); !ok) return tl::unexpected(ok.error());
+        if (const auto ok = ask_what_was_missed(); !ok) return tl::unexpected(ok.error());
         const auto left = std::chrono::duration_cast<milliseconds>(end - steady_clock::now());
         if (left.count() <= 0) return std::optional<Stop>{};
         if (const auto ok = drain(std::min(left, milliseconds(20))); !ok) return tl::unexpected(ok.error());

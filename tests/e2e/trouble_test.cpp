@@ -38,6 +38,13 @@ void start_agent(const lab::Lab& lab) {
        "echo $! >/run/agent.pid; until grep -q ':0FA0 00000000:0000 0A' /proc/net/tcp; do sleep 0.2; done");
 }
 
+/// What the kernel complained of. The emulated processor makes it complain once while it boots: that is the base line.
+std::string complaints(const lab::Lab& lab) { return sh(lab, "dmesg | grep -E 'BUG|WARNING|Oops|Call Trace' || true"); }
+const std::string& complaints_at_boot() {
+    static const std::string at_boot = complaints(running_lab("pae-ept"));
+    return at_boot;
+}
+
 std::string output_of(const std::string& command) {
     std::string out;
     FILE* pipe = ::popen(command.c_str(), "r");
@@ -52,6 +59,7 @@ std::string output_of(const std::string& command) {
 
 TEST(Trouble, gdb_steps_from_transition_to_transition) {
     const auto& lab = running_lab("pae-ept");
+    complaints_at_boot();
     const std::string port = lab.agent_endpoint().substr(lab.agent_endpoint().rfind(':') + 1);
     const std::string said = output_of("gdb -nx -batch -ex 'set remotetimeout 300' -ex 'target remote 127.0.0.1:" + port +
                                        "' -ex 'monitor info' -ex stepi -ex 'monitor info' -ex stepi -ex 'monitor info' -ex detach 2>&1");
@@ -103,7 +111,7 @@ TEST(Trouble, the_guest_goes_on_when_the_module_is_unloaded_and_loaded_again) {
     sh(lab, "insmod /lab/modules/vmxscope.ko || insmod $(find / -name vmxscope.ko | head -n 1)");
     EXPECT_EQ(Walk(lab).nested(4).size(), 4u);
     EXPECT_TRUE(guest_goes_on(lab));
-    EXPECT_EQ(sh(lab, "dmesg | grep -c -E 'BUG|WARNING|Oops|Call Trace' || true"), "0\n");
+    EXPECT_EQ(complaints(lab), complaints_at_boot());
 }
 
 TEST(Trouble, a_guest_that_ends_while_it_is_held_is_said_to_have_ended) {
@@ -113,5 +121,5 @@ TEST(Trouble, a_guest_that_ends_while_it_is_held_is_said_to_have_ended) {
     sh(lab, "kill -9 $(cat /run/qemu.pid)");
     const auto ended = walk.go({{std::nullopt, core::StepKind::Nested}});
     EXPECT_EQ(ended.why, core::Stop::Why::GuestGone);
-    EXPECT_EQ(sh(lab, "dmesg | grep -c -E 'BUG|WARNING|Oops|Call Trace' || true"), "0\n");
+    EXPECT_EQ(complaints(lab), complaints_at_boot());
 }
