@@ -28,7 +28,7 @@ base_libraries() {
 
 base_inputs() {
     echo "$release $image_version"
-    cat "$image_source"/{base.sh,common.sh,kernel.sh,init,lab-shell,lab-load}
+    cat "$image_source"/{base.sh,init,lab-shell,lab-load}
     # shellcheck disable=SC2046,SC2086 # lists of paths without blanks
     stat_of /bin/busybox "$qemu" $(base_libraries) $qemu_firmware
 }

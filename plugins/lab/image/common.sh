@@ -1,7 +1,7 @@
 # Shared by the image's build steps: where things are, and steps that say what they do and are never long silent.
 # Sourced by build; everything here is a function or a readonly path.
 
-lab_cache=${VMXSCOPE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vmxscope}/lab
+lab_cache=${VMXSCOPE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vmxscope}/lab
 readonly lab_cache
 
 die() {  # die SENTENCE [REMEDY]: ends the build with a sentence, and a non-zero status
