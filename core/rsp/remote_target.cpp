@@ -30,7 +30,7 @@ namespace {
 
 constexpr auto kReplyLimit = seconds(30);    // an answer takes milliseconds, or a lab that idles a while
 constexpr auto kAttachLimit = seconds(120);  // the agent answers the first packet once it has attached to the guest
-constexpr auto kGoodbyeLimit = seconds(5);
+constexpr auto kGoodbyeLimit = seconds(20);
 constexpr auto kSlice = milliseconds(100);  // how often Progress is asked
 constexpr std::size_t kMaxObject = 16u << 20;
 constexpr std::size_t kPiece = kMaxPacket / 2;  // fits one packet even if every byte is escaped

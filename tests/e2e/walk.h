@@ -8,6 +8,7 @@
 #include <optional>
 #include <ostream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/rsp/remote_target.h"
@@ -30,7 +31,13 @@ inline std::ostream& operator<<(std::ostream& out, const Judged& j) {
 class Walk {
   public:
     explicit Walk(const lab::Lab& lab) {
+        // On a slow machine the client before may still be leaving: the agent serves one at a time, and says so.
+        const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(3);
         auto target = core::rsp::attach_remote(lab.agent_endpoint(), "the lab", lab::told_on_stderr());
+        while (!target && std::chrono::steady_clock::now() < end) {
+            std::this_thread::sleep_for(std::chrono::seconds(1));
+            target = core::rsp::attach_remote(lab.agent_endpoint(), "the lab", lab::told_on_stderr());
+        }
         target_ = require(std::move(target));
         next_stop();  // attached
     }
