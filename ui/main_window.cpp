@@ -30,7 +30,7 @@ namespace vmxscope::ui {
 namespace {
 
 constexpr QSize kWanted{1720, 980};
-constexpr double kListShare = 0.25, kPanelShare = 0.29;  // of the window's width; the fields get the rest
+constexpr double kListShare = 0.235, kPanelShare = 0.285;  // of the window's width; the fields get the rest
 
 }  // namespace
 

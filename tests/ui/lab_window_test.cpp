@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <QDir>
+#include <QSignalSpy>
 #include <QTest>
 
 #include "core/target.h"
@@ -38,6 +39,7 @@ class LabWindow : public ::testing::Test {
     void step_until(Wanted wanted, const char* picture) {
         for (int steps = 0; steps < kStepsAtMost; ++steps) {
             const quint64 before = session.live_seq();
+            QSignalSpy caught_up(&session, &Session::caught_up);
             window->actions().step_nested->trigger();
             ASSERT_TRUE(
                 QTest::qWaitFor([&] { return session.live_seq() > before && session.state() == State::Held; }, kStepMs))
@@ -46,6 +48,8 @@ class LabWindow : public ::testing::Test {
             ASSERT_TRUE(verdict) << "a nested stop has a verdict";
             EXPECT_TRUE(verdict->agree) << "#" << session.live_seq() << ": " << agreement_text(*verdict).toStdString();
             if (!wanted(*verdict)) continue;
+            // What ran on before the stop belongs into the picture too.
+            ASSERT_TRUE(QTest::qWaitFor([&] { return caught_up.count() > 0; }, kStepMs));
             QTest::qWait(1);  // layouts settle in the event loop
             ASSERT_TRUE(window->grab().save(QStringLiteral(PICTURES "/lab-%1.png").arg(QLatin1String(picture))));
             return;
