@@ -173,13 +173,13 @@ core::Result<void> plan_functions(const Symbols& symbols, ProbePlan& plan) {
 }
 
 /// The last moment before the hardware entry that can be hooked: vmx_vcpu_enter_exit itself is noinstr, so the call to it.
-core::Result<void> plan_hardware_entry(const Symbols& symbols, ProbePlan& plan) {
+core::Result<void> plan_hardware_entry(const Symbols& symbols, const KernelMemory& memory, ProbePlan& plan) {
     const Function* run = symbols.find("vmx_vcpu_run");
     const Function* enter = symbols.find("vmx_vcpu_enter_exit");
     vmxscope_hook hook = make_hook("vmx_vcpu_run", 0, VMXSCOPE_AT_ENTRY);
     std::string at = "vmx_vcpu_run";
     if (run && enter) {
-        const auto code = read_kernel(run->address, run->size);
+        const auto code = memory.read(run->address, run->size);
         if (!code) return tl::unexpected(code.error());
         if (const auto call = find_call(*code, run->address, enter->address)) {
             hook = make_hook("vmx_vcpu_run", *call, VMXSCOPE_AT_CALL);
@@ -223,11 +223,11 @@ bool of_shadow_vmcs(std::string_view function) {
            function.starts_with("copy_vmcs12_to_shadow") || function.starts_with("handle_vmwrite");
 }
 
-core::Result<void> plan_evidence(const Symbols& symbols, ProbePlan& plan) {
+core::Result<void> plan_evidence(const Symbols& symbols, const KernelMemory& memory, ProbePlan& plan) {
     std::size_t memory_operands = 0;
     for (const Function& f : symbols.functions()) {
         if (f.size == 0 || f.size > 1u << 20) continue;
-        const auto code = read_kernel(f.address, f.size);
+        const auto code = memory.read(f.address, f.size);
         if (!code) return tl::unexpected(code.error());
         const VmcsAccesses accesses = find_vmcs_accesses(*code);
         memory_operands += accesses.memory_operands;
@@ -255,10 +255,12 @@ core::Result<ProbePlan> plan_probes() {
     if (!btf) return tl::unexpected(btf.error());
     const auto symbols = Symbols::of_module(kModule);
     if (!symbols) return tl::unexpected(symbols.error());
+    const auto memory = KernelMemory::open();
+    if (!memory) return tl::unexpected(memory.error());
     if (const auto ok = plan_state(*btf, plan); !ok) return tl::unexpected(ok.error());
     if (const auto ok = plan_functions(*symbols, plan); !ok) return tl::unexpected(ok.error());
-    if (const auto ok = plan_hardware_entry(*symbols, plan); !ok) return tl::unexpected(ok.error());
-    if (const auto ok = plan_evidence(*symbols, plan); !ok) return tl::unexpected(ok.error());
+    if (const auto ok = plan_hardware_entry(*symbols, *memory, plan); !ok) return tl::unexpected(ok.error());
+    if (const auto ok = plan_evidence(*symbols, *memory, plan); !ok) return tl::unexpected(ok.error());
     plan_fields(plan);
     return plan;
 }

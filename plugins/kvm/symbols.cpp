@@ -41,12 +41,10 @@ std::optional<Line> parse_line(std::string_view line) {
     return out;
 }
 
-struct File {
-    int fd;
-    ~File() {
-        if (fd >= 0) ::close(fd);
-    }
-};
+tl::unexpected<core::Error> refused(const char* doing) {
+    return core::fail(fmt::format("The kernel's code cannot be read: {} /proc/kcore: {}.", doing, std::strerror(errno)),
+                      "Run the agent as root, on a kernel with CONFIG_PROC_KCORE=y and without lockdown.");
+}
 
 }  // namespace
 
@@ -108,25 +106,27 @@ const Function* Symbols::at(std::uint64_t address) const {
     return address - it->address < it->size ? &*it : nullptr;
 }
 
-core::Result<std::vector<std::byte>> read_kernel(std::uint64_t address, std::size_t size) {
-    const auto refused = [](const char* doing) {
-        return core::fail(fmt::format("The kernel's code cannot be read: {} /proc/kcore: {}.", doing, std::strerror(errno)),
-                          "Run the agent as root, on a kernel with CONFIG_PROC_KCORE=y and without lockdown.");
-    };
-    const File core_file{::open("/proc/kcore", O_RDONLY | O_CLOEXEC)};
-    if (core_file.fd < 0) return refused("open");
+core::Result<KernelMemory> KernelMemory::open() {
+    KernelMemory out;
+    out.file_ = core::Fd(::open("/proc/kcore", O_RDONLY | O_CLOEXEC));
+    if (!out.file_) return refused("open");
     Elf64_Ehdr header;
-    if (::pread(core_file.fd, &header, sizeof header, 0) != sizeof header || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+    if (::pread(out.file_.get(), &header, sizeof header, 0) != sizeof header || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
         return refused("read the header of");
-    std::vector<Elf64_Phdr> segments(header.e_phnum);
-    const auto table = static_cast<ssize_t>(segments.size() * sizeof(Elf64_Phdr));
-    if (::pread(core_file.fd, segments.data(), static_cast<std::size_t>(table), static_cast<off_t>(header.e_phoff)) != table)
+    std::vector<Elf64_Phdr> table(header.e_phnum);
+    const auto bytes = static_cast<ssize_t>(table.size() * sizeof(Elf64_Phdr));
+    if (::pread(out.file_.get(), table.data(), static_cast<std::size_t>(bytes), static_cast<off_t>(header.e_phoff)) != bytes)
         return refused("read the segments of");
-    for (const Elf64_Phdr& s : segments) {
-        if (s.p_type != PT_LOAD || address < s.p_vaddr || address - s.p_vaddr >= s.p_memsz || size > s.p_memsz - (address - s.p_vaddr))
-            continue;
+    for (const Elf64_Phdr& s : table)
+        if (s.p_type == PT_LOAD) out.segments_.push_back({s.p_vaddr, s.p_memsz, s.p_offset});
+    return out;
+}
+
+core::Result<std::vector<std::byte>> KernelMemory::read(std::uint64_t address, std::size_t size) const {
+    for (const Segment& s : segments_) {
+        if (address < s.address || address - s.address >= s.size || size > s.size - (address - s.address)) continue;
         std::vector<std::byte> bytes(size);
-        if (::pread(core_file.fd, bytes.data(), size, static_cast<off_t>(s.p_offset + (address - s.p_vaddr))) != static_cast<ssize_t>(size))
+        if (::pread(file_.get(), bytes.data(), size, static_cast<off_t>(s.offset + (address - s.address))) != static_cast<ssize_t>(size))
             return refused("read");
         return bytes;
     }

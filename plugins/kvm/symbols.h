@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/fd.h"
 #include "core/result.h"
 
 namespace vmxscope::kvm {
@@ -38,8 +39,18 @@ class Symbols {
     std::vector<Function> functions_;
 };
 
-/// `size` bytes of kernel memory at `address`, as they are now (patched in alternatives, static calls and probes
-/// included), from /proc/kcore.
-core::Result<std::vector<std::byte>> read_kernel(std::uint64_t address, std::size_t size);
+/// Kernel memory as it is now (patched in alternatives, static calls and probes included), from /proc/kcore.
+class KernelMemory {
+  public:
+    static core::Result<KernelMemory> open();
+    core::Result<std::vector<std::byte>> read(std::uint64_t address, std::size_t size) const;
+
+  private:
+    struct Segment {
+        std::uint64_t address, size, offset;
+    };
+    core::Fd file_;
+    std::vector<Segment> segments_;
+};
 
 }  // namespace vmxscope::kvm

@@ -124,9 +124,14 @@ TEST(Symbols, TextWithRandomDamageIsSurvived) {
     }
 }
 
-TEST(ReadKernel, AnAddressThatIsNotTheKernelsIsAnError) {
-    EXPECT_FALSE(read_kernel(0x1000, 16));
-    EXPECT_FALSE(read_kernel(~0ull - 3, 16));
+TEST(KernelMemory, AnAddressThatIsNotTheKernelsIsAnError) {
+    const auto memory = KernelMemory::open();
+    if (!memory) {
+        EXPECT_FALSE(memory.error().remedy.empty()) << "not root, or a kernel without /proc/kcore";
+        return;
+    }
+    EXPECT_FALSE(memory->read(0x1000, 16));
+    EXPECT_FALSE(memory->read(~0ull - 3, 16));
 }
 
 }  // namespace
