@@ -202,6 +202,9 @@ struct Picture {
     const char* tag;   // must be on a tag; "" = no tag says undefined
 };
 
+/// How GoogleTest and CTest name it.
+void PrintTo(const Picture& picture, std::ostream* out) { *out << picture.name; }
+
 class Pictures : public ::testing::TestWithParam<Picture> {};
 
 TEST_P(Pictures, are_taken_at_the_stop_and_the_panel_says_so) {
