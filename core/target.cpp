@@ -8,7 +8,13 @@ namespace vmxscope::core {
 namespace {
 
 constexpr std::string_view kStepNames[] = {"transition", "nested", "entry", "exit"};
+constexpr std::string_view kSpaceNames[] = {"l1-phys", "l1-linear", "l2-phys", "l2-linear"};
 constexpr std::string_view kStateNames[] = {"held", "running", "waiting", "gone"};
+
+/// For what a target may leave out.
+tl::unexpected<Error> not_served(std::string_view what) {
+    return fail(fmt::format("This target cannot {}.", what), "An agent of this version can (vmxscope-agent).");
+}
 
 }  // namespace
 
@@ -40,6 +46,32 @@ bool matches(StepKind step, nested::Kind kind) {
 
 std::string_view name_of(VcpuState s) {
     return kStateNames[static_cast<std::size_t>(s)];
+}
+
+std::string_view name_of(Space s) {
+    return kSpaceNames[static_cast<std::size_t>(s)];
+}
+
+std::optional<Space> space_by_name(std::string_view name) {
+    for (std::size_t i = 0; i < std::size(kSpaceNames); ++i)
+        if (kSpaceNames[i] == name) return static_cast<Space>(i);
+    return std::nullopt;
+}
+
+Result<void> Target::set_evidence(nested::EvidenceScope) {
+    return not_served("choose what evidence is gathered");
+}
+
+Result<TargetCapabilities> Target::capabilities() {
+    return not_served("tell its VMX capabilities");
+}
+
+Result<std::vector<std::byte>> Target::read_memory(std::uint32_t, Space, std::uint64_t, std::size_t) {
+    return not_served("read memory");
+}
+
+Result<std::vector<vmx::WalkStep>> Target::ept02_walk(std::uint32_t, std::uint64_t) {
+    return not_served("walk L0's EPT");
 }
 
 void Backends::add(std::unique_ptr<Backend> backend) {

@@ -14,6 +14,8 @@
 
 #include "core/result.h"
 #include "nested/transition.h"
+#include "vmx/capabilities.h"
+#include "vmx/paging.h"
 
 namespace vmxscope::core {
 
@@ -73,6 +75,17 @@ struct History {
     std::uint64_t lost = 0;             // records lost for want of room since attach
 };
 
+/// Whose addresses a memory read is in. Linear addresses are translated by the tables of that level's CR3 at the stop.
+enum class Space : std::uint8_t { L1Physical, L1Linear, L2Physical, L2Linear };
+std::string_view name_of(Space s);  // "l1-phys", "l1-linear", "l2-phys", "l2-linear"
+std::optional<Space> space_by_name(std::string_view name);
+
+/// What the processor's VMX can do, and what KVM lets L1 believe of it.
+struct TargetCapabilities {
+    vmx::Capabilities l0;  // the processor's
+    vmx::Capabilities l1;  // nested.msrs of the guest: what vmcs12 is checked against
+};
+
 class Target {
   public:
     virtual ~Target() = default;
@@ -89,6 +102,19 @@ class Target {
 
     virtual Result<History> history() = 0;
     virtual Result<nested::Transition> transition(std::uint64_t seq) = 0;
+
+    // What not every target can do; by default an Error that says so.
+
+    /// Watches more or fewer of KVM's VMREADs and VMWRITEs from the next transition on. All of them slow the guest down.
+    virtual Result<void> set_evidence(nested::EvidenceScope scope);
+    virtual Result<TargetCapabilities> capabilities();
+    /// `size` bytes (at most 64 KiB) as the vCPU, held, sees them. Fails, naming the address, where any of them is not
+    /// mapped. Nothing is written, no accessed bit set.
+    virtual Result<std::vector<std::byte>> read_memory(std::uint32_t vcpu, Space space, std::uint64_t address,
+                                                       std::size_t size);
+    /// The entries of L0's own EPT for L2 (EPT02: vmcs02's EPT_POINTER) that translate `l2_physical`, from the root down
+    /// to the first that is not present or is a leaf. Addresses in the steps are L0's physical ones.
+    virtual Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical);
 
     /// Everything runs on and the target is left. Also what the destructor does.
     virtual Result<void> detach() = 0;

@@ -73,7 +73,21 @@ Json context(const nested::Context& c) {
             {"efer", hex_or_null(c.efer)},
             {"regs_avail", hex_or_null(c.regs_avail)},
             {"regs_dirty", hex_or_null(c.regs_dirty)},
-            {"hflags", hex_or_null(c.hflags)}};
+            {"hflags", hex_or_null(c.hflags)},
+            {"cr0_guest_owned_bits", hex_or_null(c.cr0_guest_owned_bits)},
+            {"cr4_guest_owned_bits", hex_or_null(c.cr4_guest_owned_bits)},
+            {"l1_tsc_offset", hex_or_null(c.l1_tsc_offset)},
+            {"l1_tsc_scaling_ratio", hex_or_null(c.l1_tsc_scaling_ratio)},
+            {"pat", hex_or_null(c.pat)},
+            {"dr7", hex_or_null(c.dr7)},
+            {"pre_vmenter_debugctl", hex_or_null(c.pre_vmenter_debugctl)},
+            {"pre_vmenter_bndcfgs", hex_or_null(c.pre_vmenter_bndcfgs)},
+            {"mp_state", number_or_null(c.mp_state)},
+            {"vpid", number_or_null(c.vpid)},
+            {"vpid02", number_or_null(c.vpid02)},
+            {"enable_shadow_vmcs", number_or_null(c.enable_shadow_vmcs)},
+            {"enable_vpid", number_or_null(c.enable_vpid)},
+            {"enable_unrestricted_guest", number_or_null(c.enable_unrestricted_guest)}};
 }
 
 Json evidence(const Transition& t) {

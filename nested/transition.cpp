@@ -20,6 +20,9 @@ constexpr KindName kKinds[] = {
     {"nested-entry-failed", "L1->L1"},
 };
 
+// By the value of EvidenceScope.
+constexpr std::string_view kScopes[] = {"none", "pdptr", "all"};
+
 }  // namespace
 
 std::string_view name_of(Kind kind) {
@@ -30,6 +33,17 @@ std::string_view name_of(Kind kind) {
 std::optional<Kind> kind_by_name(std::string_view name) {
     for (std::size_t i = 0; i < std::size(kKinds); ++i)
         if (kKinds[i].name == name) return static_cast<Kind>(i);
+    return std::nullopt;
+}
+
+std::string_view name_of(EvidenceScope scope) {
+    const auto i = static_cast<std::size_t>(scope);
+    return i < std::size(kScopes) ? kScopes[i] : "?";
+}
+
+std::optional<EvidenceScope> evidence_scope_by_name(std::string_view name) {
+    for (std::size_t i = 0; i < std::size(kScopes); ++i)
+        if (kScopes[i] == name) return static_cast<EvidenceScope>(i);
     return std::nullopt;
 }
 

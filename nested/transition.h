@@ -45,6 +45,14 @@ struct Context {
     std::optional<std::uint64_t> current_vmptr;
     std::optional<std::uint64_t> cr0, cr3, cr4, efer;  // vcpu->arch of the active level
     std::optional<std::uint32_t> regs_avail, regs_dirty, hflags;
+    // What prepare_vmcs02 computes from, as it was when the transition began (kvm_vcpu_arch, nested_vmx, vcpu_vmx).
+    std::optional<std::uint64_t> cr0_guest_owned_bits, cr4_guest_owned_bits;
+    std::optional<std::uint64_t> l1_tsc_offset, l1_tsc_scaling_ratio;
+    std::optional<std::uint64_t> pat, dr7;                                 // vcpu->arch
+    std::optional<std::uint64_t> pre_vmenter_debugctl, pre_vmenter_bndcfgs;  // older: vmcs01_debugctl, vmcs01_guest_bndcfgs
+    std::optional<std::uint32_t> mp_state;                                 // KVM_MP_STATE_*
+    std::optional<std::uint32_t> vpid, vpid02;
+    std::optional<bool> enable_shadow_vmcs, enable_vpid, enable_unrestricted_guest;  // kvm_intel's parameters
     bool operator==(const Context&) const = default;
 };
 
@@ -57,6 +65,15 @@ struct Evidence {
     std::string at;              // "prepare_vmcs02_rare.constprop.0+0x4a0"
     bool operator==(const Evidence&) const = default;
 };
+
+/// Which of KVM's VMREADs and VMWRITEs a session watches.
+enum class EvidenceScope : std::uint8_t {
+    None,
+    Pdptrs,  // those that may be of GUEST_PDPTR0-3
+    All,     // those of every field, in every function that may touch vmcs02
+};
+std::string_view name_of(EvidenceScope scope);  // "none", "pdptr", "all"
+std::optional<EvidenceScope> evidence_scope_by_name(std::string_view name);
 
 /// How a note of Transition::notes begins that says that VMREADs or VMWRITEs of the PDPTRs may have gone unseen (a probe
 /// could not be placed, or missed): "Evidence is incomplete: vmx_ept_load_pdptrs could not be probed." No conclusion is then
@@ -75,11 +92,14 @@ struct Transition {
     std::optional<std::int32_t> status;  // nested entries: enum nvmx_vmentry_status that KVM returned; 0 = entered
     std::array<vmx::Value, kRegCount> regs{};  // of the level that leaves (exits) or is entered (entries)
     Context context;
+    vmx::VmcsImage vmcs01;  // as far as it was read, when the transition began (nested-entry, l1-*); else not read
     vmx::VmcsImage vmcs12_before, vmcs12_after;
     vmx::VmcsImage vmcs02_before, vmcs02_after;
     std::uint64_t vmcs02_as_of = 0;  // seq of the transition at which vmcs02_after was read; == seq when read here, 0 = never
     std::array<vmx::Value, 4> cached_pdptrs{};  // vcpu->arch.walk_mmu->pdptrs, after
+    EvidenceScope evidence_scope = EvidenceScope::Pdptrs;
     std::vector<Evidence> evidence;
+    std::string kvm_reason;          // nested-entry-failed: kvm_nested_vmenter_failed's text ("nested_cr0_valid(...)"), or ""
     std::uint64_t lost_before = 0;   // records lost for want of room just before this one
     std::vector<std::string> notes;  // what could not be seen here, and why: one sentence each
     bool operator==(const Transition&) const = default;

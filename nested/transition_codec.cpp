@@ -18,7 +18,7 @@ using vmx::Value;
 using vmx::VmcsImage;
 
 constexpr std::uint32_t kMagic = 0x54584d56;  // "VMXT"
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersion = 2;
 
 /// Images are stored by place in the field list, so both sides must have the same list: FNV-1a over the encodings.
 constexpr std::uint32_t field_list_id() {
@@ -228,6 +228,11 @@ void context_fields(Archive& a, C& c) {
         a.optional(*b, flag);
     for (auto* n : {&c.current_vmptr, &c.cr0, &c.cr3, &c.cr4, &c.efer}) a.optional(*n, number);
     for (auto* n : {&c.regs_avail, &c.regs_dirty, &c.hflags}) a.optional(*n, number);
+    for (auto* n : {&c.cr0_guest_owned_bits, &c.cr4_guest_owned_bits, &c.l1_tsc_offset, &c.l1_tsc_scaling_ratio, &c.pat,
+                    &c.dr7, &c.pre_vmenter_debugctl, &c.pre_vmenter_bndcfgs})
+        a.optional(*n, number);
+    for (auto* n : {&c.mp_state, &c.vpid, &c.vpid02}) a.optional(*n, number);
+    for (auto* b : {&c.enable_shadow_vmcs, &c.enable_vpid, &c.enable_unrestricted_guest}) a.optional(*b, flag);
 }
 
 /// Every member of a Transition, in the order of the encoding. T is Transition for reading, const for writing.
@@ -243,18 +248,21 @@ void fields(Archive& a, T& t) {
     a.optional(t.status, [&a](auto& n) { a.number(n); });
     for (auto& v : t.regs) a.value(v);
     context_fields(a, t.context);
+    a.image(t.vmcs01, nullptr);
     a.image(t.vmcs12_before, nullptr);
     a.image(t.vmcs12_after, &t.vmcs12_before);
     a.image(t.vmcs02_before, nullptr);
     a.image(t.vmcs02_after, &t.vmcs02_before);
     a.number(t.vmcs02_as_of);
     for (auto& v : t.cached_pdptrs) a.value(v);
+    a.enumeration(t.evidence_scope, EvidenceScope::All);
     a.list(t.evidence, 4, [&a](auto& e) {
         a.enumeration(e.op, Evidence::Op::Vmwrite);
         a.number(e.encoding);
         a.value(e.value);
         a.text(e.at);
     });
+    a.text(t.kvm_reason);
     a.number(t.lost_before);
     a.list(t.notes, 1, [&a](auto& s) { a.text(s); });
 }

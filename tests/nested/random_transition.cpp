@@ -64,7 +64,12 @@ Context context(Random& r) {
                     &c.need_sync_vmcs02_to_vmcs12_rare, &c.vmx_fail})
         maybe(r, *b);
     for (auto* n : {&c.evmcs_clean_fields, &c.regs_avail, &c.regs_dirty, &c.hflags}) maybe(r, *n);
-    for (auto* n : {&c.current_vmptr, &c.cr0, &c.cr3, &c.cr4, &c.efer}) maybe(r, *n);
+    for (auto* n : {&c.current_vmptr, &c.cr0, &c.cr3, &c.cr4, &c.efer, &c.cr0_guest_owned_bits, &c.cr4_guest_owned_bits,
+                    &c.l1_tsc_offset, &c.l1_tsc_scaling_ratio, &c.pat, &c.dr7, &c.pre_vmenter_debugctl,
+                    &c.pre_vmenter_bndcfgs})
+        maybe(r, *n);
+    for (auto* n : {&c.mp_state, &c.vpid, &c.vpid02}) maybe(r, *n);
+    for (auto* b : {&c.enable_shadow_vmcs, &c.enable_vpid, &c.enable_unrestricted_guest}) maybe(r, *b);
     return c;
 }
 
@@ -82,6 +87,7 @@ Transition random_transition(Random& r) {
     if (coin(r)) t.status = static_cast<std::int32_t>(r() % 8) - 4;
     for (auto& v : t.regs) v = value(r);
     t.context = context(r);
+    t.vmcs01 = coin(r) ? image(r) : vmx::VmcsImage{};
     t.vmcs12_before = coin(r) ? image(r) : vmx::VmcsImage{};
     t.vmcs12_after = later_image(r, t.vmcs12_before);
     t.vmcs02_before = coin(r) ? image(r) : vmx::VmcsImage{};
@@ -91,6 +97,8 @@ Transition random_transition(Random& r) {
     for (std::size_t n = r() % 12; n > 0; --n)
         t.evidence.push_back({coin(r) ? Evidence::Op::Vmread : Evidence::Op::Vmwrite, static_cast<std::uint16_t>(r()),
                               value(r), text(r)});
+    t.evidence_scope = static_cast<EvidenceScope>(r() % 3);
+    t.kvm_reason = text(r);
     t.lost_before = coin(r) ? 0 : number(r);
     for (std::size_t n = r() % 4; n > 0; --n) t.notes.push_back(text(r));
     return t;
