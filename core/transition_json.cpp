@@ -97,6 +97,7 @@ Json evidence(const Transition& t) {
         list.push_back({{"op", e.op == nested::Evidence::Op::Vmread ? "vmread" : "vmwrite"},
                         {"field", vmx::index_of(field) ? std::string(vmx::name_of(field)) : hex(e.encoding)},
                         {"value", value_text(e.value)},
+                        {"vmcs", e.vmcs02 ? "vmcs02" : "vmcs01"},
                         {"at", e.at}});
     }
     return list;

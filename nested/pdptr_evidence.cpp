@@ -81,7 +81,7 @@ Observed observe_entry(const Transition& t) {
     Accesses writes;
     for (const Evidence& e : t.evidence) {
         const auto index = pdptr_index(e.encoding);
-        if (e.op != Evidence::Op::Vmwrite || !index) continue;
+        if (e.op != Evidence::Op::Vmwrite || !index || !e.vmcs02) continue;
         writes.add(*index, e.value);
         const bool early = in_one_of(e.at, kEarlyCopy), flush = in_one_of(e.at, kFlush);
         o.early |= early;
@@ -117,7 +117,7 @@ Observed observe_exit(const Transition& t) {
     Accesses reads;
     for (const Evidence& e : t.evidence)
         if (const auto index = pdptr_index(e.encoding);
-            index && e.op == Evidence::Op::Vmread && in_one_of(e.at, kExitSync))
+            index && e.op == Evidence::Op::Vmread && e.vmcs02 && in_one_of(e.at, kExitSync))
             reads.add(*index, e.value);
     if (std::string gap = evidence_gap(t); !gap.empty()) return unknown(o, std::move(gap));
     if (reads.count() == 0) {

@@ -63,6 +63,7 @@ struct Evidence {
     std::uint16_t encoding = 0;  // the field operand
     vmx::Value value;
     std::string at;              // "prepare_vmcs02_rare.constprop.0+0x4a0"
+    bool vmcs02 = true;          // KVM had vmcs02 loaded; false: vmcs01
     bool operator==(const Evidence&) const = default;
 };
 

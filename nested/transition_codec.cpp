@@ -256,11 +256,12 @@ void fields(Archive& a, T& t) {
     a.number(t.vmcs02_as_of);
     for (auto& v : t.cached_pdptrs) a.value(v);
     a.enumeration(t.evidence_scope, EvidenceScope::All);
-    a.list(t.evidence, 4, [&a](auto& e) {
+    a.list(t.evidence, 5, [&a](auto& e) {
         a.enumeration(e.op, Evidence::Op::Vmwrite);
         a.number(e.encoding);
         a.value(e.value);
         a.text(e.at);
+        a.flag(e.vmcs02);
     });
     a.text(t.kvm_reason);
     a.number(t.lost_before);

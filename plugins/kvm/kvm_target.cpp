@@ -182,6 +182,7 @@ void KvmTarget::take(const RawRecord& record) {
             e.encoding = static_cast<std::uint16_t>(h.regs[0]);
             if (h.flags & VMXSCOPE_REC_VALUE) e.value = vmx::Value::of(h.regs[1]);
             e.at = plan_.meaning[h.hook].at;
+            e.vmcs02 = h.flags & VMXSCOPE_REC_LEVEL2;
             slot.assembler.take(e, h.lost);
             break;
         }

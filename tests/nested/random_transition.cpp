@@ -96,7 +96,7 @@ Transition random_transition(Random& r) {
     for (auto& v : t.cached_pdptrs) v = value(r);
     for (std::size_t n = r() % 12; n > 0; --n)
         t.evidence.push_back({coin(r) ? Evidence::Op::Vmread : Evidence::Op::Vmwrite, static_cast<std::uint16_t>(r()),
-                              value(r), text(r)});
+                              value(r), text(r), coin(r)});
     t.evidence_scope = static_cast<EvidenceScope>(r() % 3);
     t.kvm_reason = text(r);
     t.lost_before = coin(r) ? 0 : number(r);

@@ -219,6 +219,18 @@ static bool wanted_op(struct session *s, unsigned long encoding)
 	return encoding <= 0xffff && (s32)encoding >= s->setup.op_first && (s32)encoding <= s->setup.op_last;
 }
 
+/* An access seen: of vmcs02, or of vmcs01, by what KVM has loaded. */
+static void emit_op(struct slot *slot, struct hook *hook, u32 flags, u64 encoding, u64 value)
+{
+	struct session *s = hook->session;
+	bool is_vmcs02 = false;
+	phys_addr_t pa;
+
+	if (loaded_vmcs(s, slot->vcpu, &pa, &is_vmcs02) && is_vmcs02)
+		flags |= VMXSCOPE_REC_LEVEL2;
+	emit_simple(slot, VMXSCOPE_REC_OP, flags, encoding, value, hook - s->hooks);
+}
+
 static int at_vmwrite(struct kprobe *kp, struct pt_regs *regs)
 {
 	struct hook *hook = container_of(kp, struct hook, kp);
@@ -226,8 +238,7 @@ static int at_vmwrite(struct kprobe *kp, struct pt_regs *regs)
 	struct slot *slot = slot_of_current(hook->session);
 
 	if (slot && wanted_op(hook->session, encoding))
-		emit_simple(slot, VMXSCOPE_REC_OP, VMXSCOPE_REC_VALUE, encoding, reg(regs, hook->spec.value_reg),
-			    hook - hook->session->hooks);
+		emit_op(slot, hook, VMXSCOPE_REC_VALUE, encoding, reg(regs, hook->spec.value_reg));
 	return 0;
 }
 
@@ -250,8 +261,7 @@ static void after_vmread(struct kprobe *kp, struct pt_regs *regs, unsigned long 
 	bool read = !(regs->flags & (X86_EFLAGS_CF | X86_EFLAGS_ZF));
 
 	if (slot && slot->op_field != 0xffff)
-		emit_simple(slot, VMXSCOPE_REC_OP, read ? VMXSCOPE_REC_VALUE : 0, slot->op_field,
-			    read ? reg(regs, hook->spec.value_reg) : 0, hook - hook->session->hooks);
+		emit_op(slot, hook, read ? VMXSCOPE_REC_VALUE : 0, slot->op_field, read ? reg(regs, hook->spec.value_reg) : 0);
 }
 
 static int place(struct hook *hook)
