@@ -48,4 +48,17 @@ struct Capabilities {
 std::string_view name_of(CapabilityMsr m);  // "IA32_VMX_BASIC"
 std::optional<CapabilityMsr> capability_msr_by_name(std::string_view name);
 
+/// What a control or control register may hold in VMX operation.
+struct Allowed {
+    std::uint64_t must_one = 0;  // bits that have to be 1
+    std::uint64_t may_one = 0;   // bits that may be 1; the others have to be 0
+    bool permits(std::uint64_t value) const { return (value & must_one) == must_one && (value & ~may_one) == 0; }
+    bool operator==(const Allowed&) const = default;
+};
+
+/// For the VM-execution, VM-exit and VM-entry controls (SDM A.3 to A.5; the TRUE MSRs where IA32_VMX_BASIC bit 55 says that
+/// they exist) and for GUEST_CR0, GUEST_CR4, HOST_CR0, HOST_CR4 (SDM A.7, A.8; an unrestricted guest's PE and PG may be 0
+/// all the same). Empty for every other field, and when the MSRs are not known.
+std::optional<Allowed> allowed(Field field, const Capabilities& caps);
+
 }  // namespace vmxscope::vmx
