@@ -11,17 +11,6 @@ namespace {
 
 using vmx::Field;
 
-std::optional<Direction> direction_of(Kind kind) {
-    switch (kind) {
-        case Kind::NestedEntry:
-        case Kind::NestedEntryFailed:
-            return Direction::Entry;
-        case Kind::NestedExit:
-            return Direction::Exit;
-        default:
-            return std::nullopt;
-    }
-}
 
 // ---- Sentences
 
@@ -236,6 +225,18 @@ std::string_view name_of(Is is) {
 
 std::string_view name_of(Direction d) {
     return d == Direction::Entry ? "entry" : "exit";
+}
+
+std::optional<Direction> direction_of(Kind kind) {
+    switch (kind) {
+        case Kind::NestedEntry:
+        case Kind::NestedEntryFailed:
+            return Direction::Entry;
+        case Kind::NestedExit:
+            return Direction::Exit;
+        default:
+            return std::nullopt;
+    }
 }
 
 std::optional<Verdict> pdptr_verdict(const Transition& t) {

@@ -19,6 +19,9 @@ std::string_view name_of(Did d);  // "copied", "copied-unused", "from-memory", "
 std::string_view name_of(Is is);  // "defined", "undefined", "unknown"
 std::string_view name_of(Direction d);
 
+/// Of the kinds that move fields between vmcs12 and vmcs02: nested-entry, nested-entry-failed, nested-exit.
+std::optional<Direction> direction_of(Kind kind);
+
 /// One condition behind the verdict, in KVM's order of evaluation.
 struct Condition {
     std::string name;     // "nested_cpu_has_ept(vmcs12)"
