@@ -12,6 +12,7 @@ constexpr CatalogEntry kCatalog[] = {
     {"legacy-ept", 1, "nested EPT, L2 in 32-bit paging without PAE: the PDPTRs are written and not used"},
     {"pae-toggle", 1, "nested EPT, L2 turns PAE on and off while L1 rewrites the PDPTRs"},
     {"pae-ept-smp", 2, "pae-ept on two vCPUs, each with a vmcs12 of its own, on two emulated processors"},
+    {"broken-entries", 1, "VM-entries that break one rule each, and what KVM and the processor answer"},
 };
 
 }  // namespace

@@ -23,7 +23,7 @@ TEST(Start, an_unknown_name_is_answered_with_the_known_ones) {
     options.name = "pea-ept";
     const core::Error error = refused(options);
     EXPECT_EQ(error.what, "No lab is called 'pea-ept'.");
-    EXPECT_NE(error.remedy.find("pae-ept, pae-shadow, long-ept, legacy-ept, pae-toggle, pae-ept-smp"),
+    EXPECT_NE(error.remedy.find("pae-ept, pae-shadow, long-ept, legacy-ept, pae-toggle, pae-ept-smp, broken-entries"),
               std::string::npos);
 }
 
@@ -52,6 +52,7 @@ TEST(Start, the_target_of_an_unknown_lab_is_refused) {
 TEST(Start, the_backend_lists_every_lab) {
     const auto names = lab_backend()->list();
     for (const char* name :
-         {"lab:pae-ept", "lab:pae-shadow", "lab:long-ept", "lab:legacy-ept", "lab:pae-toggle", "lab:pae-ept-smp"})
+         {"lab:pae-ept", "lab:pae-shadow", "lab:long-ept", "lab:legacy-ept", "lab:pae-toggle", "lab:pae-ept-smp",
+          "lab:broken-entries"})
         EXPECT_TRUE(std::any_of(names.begin(), names.end(), [&](auto& n) { return n.uri == name; })) << name;
 }

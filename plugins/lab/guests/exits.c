@@ -59,7 +59,7 @@ static void say_round(const struct cpu *cpu) {
     say_number(cpu->number ? "cpu 1: round " : "round ", cpu->rounds, "");
 }
 
-static void end_round(struct cpu *cpu) {
+void end_round(struct cpu *cpu) {
     cpu->rounds++;
     map_demand_page(cpu, false);
     if (cpu->number == 0 && stop_requested()) stop(cpu);

@@ -23,6 +23,8 @@ struct guest {
     bool (*vmcall)(struct cpu *cpu, u32 request);
     /// Last resort before giving up on an exit; true: L2 can be resumed. May be null.
     bool (*recover)(struct cpu *cpu);
+    /// Runs L2 in this guest's own way, for ever, instead of main.c's loop. May be null.
+    void (*run)(struct cpu *cpu);
 };
 extern const struct guest guest;
 
@@ -73,6 +75,8 @@ bool stop_requested(void);
 void enter_vmx_operation(struct cpu *cpu);
 void set_up_vmcs(struct cpu *cpu);
 
+/// Whether these bits of a control field may be 1 (appendix A).
+bool controls_offered(enum vmcs_field field, u32 bits);
 u64 vmread(enum vmcs_field field);
 void vmwrite(enum vmcs_field field, u64 value);
 
@@ -90,6 +94,8 @@ void load_pdptes(void);
 // --- exits.c ---------------------------------------------------------------------------------------------------------
 
 void handle_exit(struct cpu *cpu);
+/// Counts the round, says so now and then, and ends the machine if it was told to stop.
+void end_round(struct cpu *cpu);
 void skip_instruction(void);
 /// GUEST_CR0 and its read shadow, and the PDPTEs if that turns PAE paging on: what MOV to CR0 does.
 void set_l2_cr0(u64 value);

@@ -18,6 +18,7 @@ void l1_main(unsigned number) {
     set_up_vmcs(cpu);
     if (number == 0 && guest.cpus > 1) start_other_processor();
 
+    if (guest.run) guest.run(cpu);
     for (;;) {
         // 26.1 "Basic VM-Entry Checks": VMLAUNCH the first time, VMRESUME from then on
         if (vm_enter(&cpu->l2, cpu->launched)) {

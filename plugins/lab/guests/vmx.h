@@ -5,7 +5,15 @@
 #pragma once
 
 // Vol. 4, "Model-Specific Registers"
+#define IA32_APIC_BASE 0x1b
 #define IA32_FEATURE_CONTROL 0x3a
+#define IA32_BIOS_UPDT_TRIG 0x79
+#define IA32_SMM_MONITOR_CTL 0x9b
+#define IA32_SYSENTER_CS 0x174
+#define IA32_PAT 0x277
+#define IA32_X2APIC_TPR 0x808
+#define IA32_FS_BASE 0xc0000100
+#define IA32_GS_BASE 0xc0000101
 #define IA32_EFER 0xc0000080
 #define EFER_LME 0x100
 #define EFER_LMA 0x400
@@ -13,12 +21,16 @@
 // Vol. 3A, 2.5 "Control Registers"
 #define CR0_PE 0x1
 #define CR0_TS 0x8
+#define CR0_NE 0x20
 #define CR0_NW 0x20000000
 #define CR0_CD 0x40000000
 #define CR0_PG 0x80000000
 #define CR4_PSE 0x10
 #define CR4_PAE 0x20
 #define CR4_VMXE 0x2000
+#define CR4_PCIDE 0x20000
+#define RFLAGS_TF 0x100
+#define RFLAGS_IF 0x200
 
 #ifndef __ASSEMBLER__
 
@@ -29,6 +41,7 @@ enum vmx_msr {
     IA32_VMX_PROCBASED_CTLS = 0x482,
     IA32_VMX_EXIT_CTLS = 0x483,
     IA32_VMX_ENTRY_CTLS = 0x484,
+    IA32_VMX_MISC = 0x485,
     IA32_VMX_CR0_FIXED0 = 0x486,
     IA32_VMX_CR0_FIXED1 = 0x487,
     IA32_VMX_CR4_FIXED0 = 0x488,
@@ -43,18 +56,62 @@ enum vmx_msr {
 
 // Appendix B "Field Encoding in VMCS"
 enum vmcs_field {
+    VIRTUAL_PROCESSOR_ID = 0x0000,
+
     // guest selectors, limits, access rights and bases come in this order: ES CS SS DS FS GS LDTR TR, two apart
     GUEST_ES_SELECTOR = 0x0800,
+    GUEST_CS_SELECTOR = 0x0802,
+    GUEST_SS_SELECTOR = 0x0804,
+    GUEST_DS_SELECTOR = 0x0806,
+    GUEST_LDTR_SELECTOR = 0x080c,
+    GUEST_TR_SELECTOR = 0x080e,
     GUEST_ES_LIMIT = 0x4800,
     GUEST_ES_ACCESS_RIGHTS = 0x4814,
+    GUEST_CS_ACCESS_RIGHTS = 0x4816,
+    GUEST_SS_ACCESS_RIGHTS = 0x4818,
+    GUEST_DS_ACCESS_RIGHTS = 0x481a,
+    GUEST_FS_ACCESS_RIGHTS = 0x481c,
+    GUEST_GS_ACCESS_RIGHTS = 0x481e,
+    GUEST_LDTR_ACCESS_RIGHTS = 0x4820,
+    GUEST_TR_ACCESS_RIGHTS = 0x4822,
     GUEST_ES_BASE = 0x6806,
+    GUEST_CS_BASE = 0x6808,
+    GUEST_SS_BASE = 0x680a,
+    GUEST_DS_BASE = 0x680c,
+    GUEST_FS_BASE = 0x680e,
+    GUEST_GS_BASE = 0x6810,
+    GUEST_LDTR_BASE = 0x6812,
+    GUEST_TR_BASE = 0x6814,
     // host selectors, likewise, without LDTR: ES CS SS DS FS GS TR
     HOST_ES_SELECTOR = 0x0c00,
+    HOST_CS_SELECTOR = 0x0c02,
+    HOST_SS_SELECTOR = 0x0c04,
+    HOST_DS_SELECTOR = 0x0c06,
+    HOST_FS_SELECTOR = 0x0c08,
+    HOST_GS_SELECTOR = 0x0c0a,
+    HOST_TR_SELECTOR = 0x0c0c,
 
+    IO_BITMAP_A = 0x2000,
+    IO_BITMAP_B = 0x2002,
+    MSR_BITMAP = 0x2004,
+    EXIT_MSR_STORE_ADDRESS = 0x2006,
+    EXIT_MSR_LOAD_ADDRESS = 0x2008,
+    ENTRY_MSR_LOAD_ADDRESS = 0x200a,
+    PML_ADDRESS = 0x200e,
+    VIRTUAL_APIC_ADDRESS = 0x2012,
+    APIC_ACCESS_ADDRESS = 0x2014,
+    VM_FUNCTION_CONTROLS = 0x2018,
     EPT_POINTER = 0x201a,
+    EPTP_LIST_ADDRESS = 0x2024,
+    VMREAD_BITMAP = 0x2026,
+    VMWRITE_BITMAP = 0x2028,
     VMCS_LINK_POINTER = 0x2800,
+    GUEST_IA32_DEBUGCTL = 0x2802,
+    GUEST_IA32_PAT = 0x2804,
     GUEST_IA32_EFER = 0x2806,
     GUEST_PDPTE0 = 0x280a,  // 1, 2, 3 follow, two apart
+    GUEST_PDPTE3 = 0x2810,
+    HOST_IA32_PAT = 0x2c00,
     HOST_IA32_EFER = 0x2c02,
     GUEST_PHYSICAL_ADDRESS = 0x2400,
 
@@ -70,6 +127,9 @@ enum vmcs_field {
     ENTRY_CONTROLS = 0x4012,
     ENTRY_MSR_LOAD_COUNT = 0x4014,
     ENTRY_INTERRUPTION_INFORMATION = 0x4016,
+    ENTRY_EXCEPTION_ERROR_CODE = 0x4018,
+    ENTRY_INSTRUCTION_LENGTH = 0x401a,
+    TPR_THRESHOLD = 0x401c,
     SECONDARY_CONTROLS = 0x401e,
 
     VM_INSTRUCTION_ERROR = 0x4400,
@@ -119,17 +179,50 @@ enum vmcs_field {
 };
 
 // 24.6.2 "Processor-Based VM-Execution Controls", 24.7.1 "VM-Exit Controls", 24.8.1 "VM-Entry Controls"
+#define PIN_EXTERNAL_INTERRUPT_EXITING (1u << 0)
+#define PIN_NMI_EXITING (1u << 3)
+#define PIN_VIRTUAL_NMIS (1u << 5)
+#define PIN_PROCESS_POSTED_INTERRUPTS (1u << 7)
 #define PRIMARY_HLT_EXITING (1u << 7)
 #define PRIMARY_CR3_STORE_EXITING (1u << 16)
+#define PRIMARY_USE_TPR_SHADOW (1u << 21)
+#define PRIMARY_NMI_WINDOW_EXITING (1u << 22)
 #define PRIMARY_UNCONDITIONAL_IO_EXITING (1u << 24)
+#define PRIMARY_USE_IO_BITMAPS (1u << 25)
+#define PRIMARY_MONITOR_TRAP_FLAG (1u << 27)
+#define PRIMARY_USE_MSR_BITMAPS (1u << 28)
 #define PRIMARY_ACTIVATE_SECONDARY (1u << 31)
+#define SECONDARY_VIRTUALIZE_APIC_ACCESSES (1u << 0)
 #define SECONDARY_ENABLE_EPT (1u << 1)
+#define SECONDARY_VIRTUALIZE_X2APIC_MODE (1u << 4)
+#define SECONDARY_ENABLE_VPID (1u << 5)
 #define SECONDARY_UNRESTRICTED_GUEST (1u << 7)
+#define SECONDARY_APIC_REGISTER_VIRTUALIZATION (1u << 8)
+#define SECONDARY_VIRTUAL_INTERRUPT_DELIVERY (1u << 9)
+#define SECONDARY_ENABLE_VM_FUNCTIONS (1u << 13)
+#define SECONDARY_VMCS_SHADOWING (1u << 14)
+#define SECONDARY_ENABLE_PML (1u << 17)
 #define EXIT_HOST_ADDRESS_SPACE_SIZE (1u << 9)
+#define EXIT_LOAD_PAT (1u << 19)
 #define EXIT_SAVE_EFER (1u << 20)
 #define EXIT_LOAD_EFER (1u << 21)
+#define EXIT_SAVE_PREEMPTION_TIMER (1u << 22)
+#define ENTRY_LOAD_DEBUG_CONTROLS (1u << 2)
 #define ENTRY_IA32E_MODE_GUEST (1u << 9)
+#define ENTRY_LOAD_PAT (1u << 14)
 #define ENTRY_LOAD_EFER (1u << 15)
+// A.6 "Miscellaneous Data"
+#define MISC_ACTIVITY_SHUTDOWN (1u << 7)
+// 24.4.2 "Guest Non-Register State": activity and interruptibility
+#define ACTIVITY_HLT 1
+#define ACTIVITY_SHUTDOWN 2
+#define BLOCKING_BY_STI (1u << 0)
+#define BLOCKING_BY_MOV_SS (1u << 1)
+#define BLOCKING_BY_SMI (1u << 2)
+#define BLOCKING_BY_NMI (1u << 3)
+// 30.4 "VM Instruction Error Numbers"
+#define VMFAIL_CONTROLS 7
+#define VMFAIL_HOST_STATE 8
 
 // Appendix C "VMX Basic Exit Reasons"
 enum exit_reason {
@@ -141,11 +234,13 @@ enum exit_reason {
     EXIT_IO_INSTRUCTION = 30,
     EXIT_RDMSR = 31,
     EXIT_ENTRY_FAILED_GUEST_STATE = 33,
+    EXIT_ENTRY_FAILED_MSR_LOADING = 34,
     EXIT_EPT_VIOLATION = 48,
 };
 #define EXIT_REASON_ENTRY_FAILED (1u << 31)
 // Exit qualification of reason 33: 26.8 "VM-Entry Failures During or After Loading Guest State"
 #define ENTRY_FAILED_PDPTE 2
+#define ENTRY_FAILED_LINK_POINTER 4
 
 #define VECTOR_PAGE_FAULT 14
 

@@ -54,8 +54,29 @@ void enter_vmx_operation(struct cpu *cpu) {
 
 /// A.2 to A.5: the low half of a capability MSR has the controls that must be 1, the high half those that may be.
 /// The TRUE MSR, where there is one, frees controls that the plain one reports as always 1.
+static u64 control_capability(enum vmx_msr plain, enum vmx_msr true_msr) {
+    return rdmsr(rdmsr(IA32_VMX_BASIC) & BASIC_TRUE_CONTROLS ? true_msr : plain);
+}
+
+bool controls_offered(enum vmcs_field field, u32 bits) {
+    u64 capability = 0;
+    switch (field) {
+    case PIN_BASED_CONTROLS:
+        capability = control_capability(IA32_VMX_PINBASED_CTLS, IA32_VMX_TRUE_PINBASED_CTLS);
+        break;
+    case PRIMARY_CONTROLS:
+        capability = control_capability(IA32_VMX_PROCBASED_CTLS, IA32_VMX_TRUE_PROCBASED_CTLS);
+        break;
+    case SECONDARY_CONTROLS: capability = rdmsr(IA32_VMX_PROCBASED_CTLS2); break;
+    case EXIT_CONTROLS: capability = control_capability(IA32_VMX_EXIT_CTLS, IA32_VMX_TRUE_EXIT_CTLS); break;
+    case ENTRY_CONTROLS: capability = control_capability(IA32_VMX_ENTRY_CTLS, IA32_VMX_TRUE_ENTRY_CTLS); break;
+    default: fail("not a field of controls:", field);
+    }
+    return !(bits & ~(u32)(capability >> 32));
+}
+
 static u32 allowed_controls(u32 wanted, enum vmx_msr plain, enum vmx_msr true_msr) {
-    const u64 capability = rdmsr(rdmsr(IA32_VMX_BASIC) & BASIC_TRUE_CONTROLS ? true_msr : plain);
+    const u64 capability = control_capability(plain, true_msr);
     const u32 allowed = (wanted | (u32)capability) & (u32)(capability >> 32);
     if (wanted & ~allowed) fail("this processor lacks a VMX control that the guest needs:", wanted & ~allowed);
     return allowed;
