@@ -1,114 +1,183 @@
 #include "vmx/bits.h"
 
-#include <array>
-
 #include <fmt/format.h>
-
-#include "vmx/exit_reason.h"
-#include "vmx/pdpte.h"
 
 namespace vmxscope::vmx {
 namespace {
 
 // Control bits: names of Linux's asm/vmxfeatures.h and asm/vmx.h; SDM 25.6 to 25.8.
-constexpr BitName kPin[] = {
-    {0, "INTR_EXITING"}, {3, "NMI_EXITING"}, {5, "VIRTUAL_NMIS"}, {6, "PREEMPTION_TIMER"}, {7, "POSTED_INTR"}};
+constexpr BitName kPin[] = {{0, "INTR_EXITING", "external-interrupt exiting"},
+                            {3, "NMI_EXITING", "NMI exiting"},
+                            {5, "VIRTUAL_NMIS", "virtual NMIs"},
+                            {6, "PREEMPTION_TIMER", "activate VMX-preemption timer"},
+                            {7, "POSTED_INTR", "process posted interrupts"}};
 
-constexpr BitName kProc[] = {
-    {2, "INTR_WINDOW_EXITING"}, {3, "USE_TSC_OFFSETTING"},  {7, "HLT_EXITING"},       {9, "INVLPG_EXITING"},
-    {10, "MWAIT_EXITING"},      {11, "RDPMC_EXITING"},      {12, "RDTSC_EXITING"},    {15, "CR3_LOAD_EXITING"},
-    {16, "CR3_STORE_EXITING"},  {17, "TERTIARY_CONTROLS"},  {19, "CR8_LOAD_EXITING"}, {20, "CR8_STORE_EXITING"},
-    {21, "VIRTUAL_TPR"},        {22, "NMI_WINDOW_EXITING"}, {23, "MOV_DR_EXITING"},   {24, "UNCOND_IO_EXITING"},
-    {25, "USE_IO_BITMAPS"},     {27, "MONITOR_TRAP_FLAG"},  {28, "USE_MSR_BITMAPS"},  {29, "MONITOR_EXITING"},
-    {30, "PAUSE_EXITING"},      {31, "SEC_CONTROLS"}};
+constexpr BitName kProc[] = {{2, "INTR_WINDOW_EXITING", "interrupt-window exiting"},
+                             {3, "USE_TSC_OFFSETTING", "use TSC offsetting"},
+                             {7, "HLT_EXITING", "HLT exiting"},
+                             {9, "INVLPG_EXITING", "INVLPG exiting"},
+                             {10, "MWAIT_EXITING", "MWAIT exiting"},
+                             {11, "RDPMC_EXITING", "RDPMC exiting"},
+                             {12, "RDTSC_EXITING", "RDTSC exiting"},
+                             {15, "CR3_LOAD_EXITING", "CR3-load exiting"},
+                             {16, "CR3_STORE_EXITING", "CR3-store exiting"},
+                             {17, "TERTIARY_CONTROLS", "activate tertiary controls"},
+                             {19, "CR8_LOAD_EXITING", "CR8-load exiting"},
+                             {20, "CR8_STORE_EXITING", "CR8-store exiting"},
+                             {21, "VIRTUAL_TPR", "use TPR shadow"},
+                             {22, "NMI_WINDOW_EXITING", "NMI-window exiting"},
+                             {23, "MOV_DR_EXITING", "MOV-DR exiting"},
+                             {24, "UNCOND_IO_EXITING", "unconditional I/O exiting"},
+                             {25, "USE_IO_BITMAPS", "use I/O bitmaps"},
+                             {27, "MONITOR_TRAP_FLAG", "monitor trap flag"},
+                             {28, "USE_MSR_BITMAPS", "use MSR bitmaps"},
+                             {29, "MONITOR_EXITING", "MONITOR exiting"},
+                             {30, "PAUSE_EXITING", "PAUSE exiting"},
+                             {31, "SEC_CONTROLS", "activate secondary controls"}};
 
-constexpr BitName kSecondary[] = {{0, "VIRT_APIC_ACCESSES"},
-                                  {1, "EPT"},
-                                  {2, "DESC_EXITING"},
-                                  {3, "RDTSCP"},
-                                  {4, "VIRTUAL_X2APIC"},
-                                  {5, "VPID"},
-                                  {6, "WBINVD_EXITING"},
-                                  {7, "UNRESTRICTED_GUEST"},
-                                  {8, "APIC_REGISTER_VIRT"},
-                                  {9, "VIRT_INTR_DELIVERY"},
-                                  {10, "PAUSE_LOOP_EXITING"},
-                                  {11, "RDRAND_EXITING"},
-                                  {12, "INVPCID"},
-                                  {13, "VMFUNC"},
-                                  {14, "SHADOW_VMCS"},
-                                  {15, "ENCLS_EXITING"},
-                                  {16, "RDSEED_EXITING"},
-                                  {17, "PAGE_MOD_LOGGING"},
-                                  {18, "EPT_VIOLATION_VE"},
-                                  {19, "PT_CONCEAL_VMX"},
-                                  {20, "XSAVES"},
-                                  {21, "PASID_TRANSLATION"},
-                                  {22, "MODE_BASED_EPT_EXEC"},
-                                  {23, "SPP"},
-                                  {24, "PT_USE_GPA"},
-                                  {25, "TSC_SCALING"},
-                                  {26, "USR_WAIT_PAUSE"},
-                                  {27, "PCONFIG"},
-                                  {28, "ENCLV_EXITING"},
-                                  {30, "BUS_LOCK_DETECTION"},
-                                  {31, "NOTIFY_VM_EXITING"}};
+constexpr BitName kSecondary[] = {{0, "VIRT_APIC_ACCESSES", "virtualize APIC accesses"},
+                                  {1, "EPT", "enable EPT"},
+                                  {2, "DESC_EXITING", "descriptor-table exiting"},
+                                  {3, "RDTSCP", "enable RDTSCP"},
+                                  {4, "VIRTUAL_X2APIC", "virtualize x2APIC mode"},
+                                  {5, "VPID", "enable VPID"},
+                                  {6, "WBINVD_EXITING", "WBINVD exiting"},
+                                  {7, "UNRESTRICTED_GUEST", "unrestricted guest"},
+                                  {8, "APIC_REGISTER_VIRT", "APIC-register virtualization"},
+                                  {9, "VIRT_INTR_DELIVERY", "virtual-interrupt delivery"},
+                                  {10, "PAUSE_LOOP_EXITING", "PAUSE-loop exiting"},
+                                  {11, "RDRAND_EXITING", "RDRAND exiting"},
+                                  {12, "INVPCID", "enable INVPCID"},
+                                  {13, "VMFUNC", "enable VM functions"},
+                                  {14, "SHADOW_VMCS", "VMCS shadowing"},
+                                  {15, "ENCLS_EXITING", "enable ENCLS exiting"},
+                                  {16, "RDSEED_EXITING", "RDSEED exiting"},
+                                  {17, "PAGE_MOD_LOGGING", "enable PML"},
+                                  {18, "EPT_VIOLATION_VE", "EPT-violation #VE"},
+                                  {19, "PT_CONCEAL_VMX", "conceal VMX from PT"},
+                                  {20, "XSAVES", "enable XSAVES/XRSTORS"},
+                                  {21, "PASID_TRANSLATION", "PASID translation"},
+                                  {22, "MODE_BASED_EPT_EXEC", "mode-based execute control for EPT"},
+                                  {23, "SPP", "sub-page write permissions for EPT"},
+                                  {24, "PT_USE_GPA", "Intel PT uses guest physical addresses"},
+                                  {25, "TSC_SCALING", "use TSC scaling"},
+                                  {26, "USR_WAIT_PAUSE", "enable user wait and pause"},
+                                  {27, "PCONFIG", "enable PCONFIG"},
+                                  {28, "ENCLV_EXITING", "enable ENCLV exiting"},
+                                  {30, "BUS_LOCK_DETECTION", "VMM bus-lock detection"},
+                                  {31, "NOTIFY_VM_EXITING", "instruction timeout"}};
 
-constexpr BitName kTertiary[] = {{0, "LOADIWKEY_EXITING"},   {1, "HLAT"},     {2, "EPT_PAGING_WRITE"},
-                                 {3, "GUEST_PAGING_VERIFY"}, {4, "IPI_VIRT"}, {7, "VIRT_SPEC_CTRL"}};
+constexpr BitName kTertiary[] = {{0, "LOADIWKEY_EXITING", "LOADIWKEY exiting"},
+                                 {1, "HLAT", "enable HLAT"},
+                                 {2, "EPT_PAGING_WRITE", "EPT paging-write control"},
+                                 {3, "GUEST_PAGING_VERIFY", "guest-paging verification"},
+                                 {4, "IPI_VIRT", "IPI virtualization"},
+                                 {6, "MSR_LIST", "enable MSR-list instructions"},
+                                 {7, "VIRT_SPEC_CTRL", "virtualize IA32_SPEC_CTRL"}};
 
-constexpr BitName kExit[] = {{2, "SAVE_DEBUG_CONTROLS"},
-                             {9, "HOST_ADDR_SPACE_SIZE"},
-                             {12, "LOAD_IA32_PERF_GLOBAL_CTRL"},
-                             {15, "ACK_INTR_ON_EXIT"},
-                             {18, "SAVE_IA32_PAT"},
-                             {19, "LOAD_IA32_PAT"},
-                             {20, "SAVE_IA32_EFER"},
-                             {21, "LOAD_IA32_EFER"},
-                             {22, "SAVE_VMX_PREEMPTION_TIMER"},
-                             {23, "CLEAR_BNDCFGS"},
-                             {24, "PT_CONCEAL_PIP"},
-                             {25, "CLEAR_IA32_RTIT_CTL"},
-                             {26, "CLEAR_IA32_LBR_CTL"},
-                             {27, "CLEAR_UINV"},
-                             {28, "LOAD_CET_STATE"},
-                             {29, "LOAD_IA32_PKRS"},
-                             {30, "SAVE_IA32_PERF_GLOBAL_CTRL"},
-                             {31, "ACTIVATE_SECONDARY"}};
+constexpr BitName kExit[] = {{2, "SAVE_DEBUG_CONTROLS", "save debug controls"},
+                             {9, "HOST_ADDR_SPACE_SIZE", "host address-space size: 64-bit mode after the exit"},
+                             {12, "LOAD_IA32_PERF_GLOBAL_CTRL", "load IA32_PERF_GLOBAL_CTRL"},
+                             {15, "ACK_INTR_ON_EXIT", "acknowledge interrupt on exit"},
+                             {18, "SAVE_IA32_PAT", "save IA32_PAT"},
+                             {19, "LOAD_IA32_PAT", "load IA32_PAT"},
+                             {20, "SAVE_IA32_EFER", "save IA32_EFER"},
+                             {21, "LOAD_IA32_EFER", "load IA32_EFER"},
+                             {22, "SAVE_VMX_PREEMPTION_TIMER", "save VMX-preemption timer value"},
+                             {23, "CLEAR_BNDCFGS", "clear IA32_BNDCFGS"},
+                             {24, "PT_CONCEAL_PIP", "conceal VMX from PT"},
+                             {25, "CLEAR_IA32_RTIT_CTL", "clear IA32_RTIT_CTL"},
+                             {26, "CLEAR_IA32_LBR_CTL", "clear IA32_LBR_CTL"},
+                             {27, "CLEAR_UINV", "clear UINV"},
+                             {28, "LOAD_CET_STATE", "load CET state"},
+                             {29, "LOAD_IA32_PKRS", "load PKRS"},
+                             {30, "SAVE_IA32_PERF_GLOBAL_CTRL", "save IA32_PERF_GLOBAL_CTRL"},
+                             {31, "ACTIVATE_SECONDARY", "activate secondary controls"}};
 
-constexpr BitName kEntry[] = {{2, "LOAD_DEBUG_CONTROLS"},
-                              {9, "IA32E_MODE"},
-                              {10, "SMM"},
-                              {11, "DEACT_DUAL_MONITOR"},
-                              {13, "LOAD_IA32_PERF_GLOBAL_CTRL"},
-                              {14, "LOAD_IA32_PAT"},
-                              {15, "LOAD_IA32_EFER"},
-                              {16, "LOAD_BNDCFGS"},
-                              {17, "PT_CONCEAL_PIP"},
-                              {18, "LOAD_IA32_RTIT_CTL"},
-                              {19, "LOAD_UINV"},
-                              {20, "LOAD_CET_STATE"},
-                              {21, "LOAD_IA32_LBR_CTL"},
-                              {22, "LOAD_IA32_PKRS"},
-                              {23, "LOAD_IA32_FRED"}};
+constexpr BitName kEntry[] = {{2, "LOAD_DEBUG_CONTROLS", "load debug controls"},
+                              {9, "IA32E_MODE", "IA-32e mode guest"},
+                              {10, "SMM", "entry to SMM"},
+                              {11, "DEACT_DUAL_MONITOR", "deactivate dual-monitor treatment"},
+                              {13, "LOAD_IA32_PERF_GLOBAL_CTRL", "load IA32_PERF_GLOBAL_CTRL"},
+                              {14, "LOAD_IA32_PAT", "load IA32_PAT"},
+                              {15, "LOAD_IA32_EFER", "load IA32_EFER"},
+                              {16, "LOAD_BNDCFGS", "load IA32_BNDCFGS"},
+                              {17, "PT_CONCEAL_PIP", "conceal VMX from PT"},
+                              {18, "LOAD_IA32_RTIT_CTL", "load IA32_RTIT_CTL"},
+                              {19, "LOAD_UINV", "load UINV"},
+                              {20, "LOAD_CET_STATE", "load CET state"},
+                              {21, "LOAD_IA32_LBR_CTL", "load guest IA32_LBR_CTL"},
+                              {22, "LOAD_IA32_PKRS", "load PKRS"},
+                              {23, "LOAD_IA32_FRED", "load FRED MSRs"}};
 
 // SDM Vol. 3A 2.5 (CR0, CR4), 2.2.1 (EFER), Vol. 1 3.4.3 (RFLAGS).
-constexpr BitName kCr0[] = {{0, "PE"},  {1, "MP"},  {2, "EM"},  {3, "TS"},  {4, "ET"}, {5, "NE"},
-                            {16, "WP"}, {18, "AM"}, {29, "NW"}, {30, "CD"}, {31, "PG"}};
+constexpr BitName kCr0[] = {{0, "PE", "protection enable"},
+                            {1, "MP", "monitor coprocessor"},
+                            {2, "EM", "emulation"},
+                            {3, "TS", "task switched"},
+                            {4, "ET", "extension type"},
+                            {5, "NE", "numeric error"},
+                            {16, "WP", "write protect"},
+                            {18, "AM", "alignment mask"},
+                            {29, "NW", "not write-through"},
+                            {30, "CD", "cache disable"},
+                            {31, "PG", "paging"}};
 
-constexpr BitName kCr4[] = {
-    {0, "VME"},   {1, "PVI"},       {2, "TSD"},    {3, "DE"},          {4, "PSE"},      {5, "PAE"},   {6, "MCE"},
-    {7, "PGE"},   {8, "PCE"},       {9, "OSFXSR"}, {10, "OSXMMEXCPT"}, {11, "UMIP"},    {12, "LA57"}, {13, "VMXE"},
-    {14, "SMXE"}, {16, "FSGSBASE"}, {17, "PCIDE"}, {18, "OSXSAVE"},    {19, "KL"},      {20, "SMEP"}, {21, "SMAP"},
-    {22, "PKE"},  {23, "CET"},      {24, "PKS"},   {25, "UINTR"},      {28, "LAM_SUP"}, {32, "FRED"}};
+constexpr BitName kCr4[] = {{0, "VME", "virtual-8086 extensions"},
+                            {1, "PVI", "protected-mode virtual interrupts"},
+                            {2, "TSD", "RDTSC only at CPL 0"},
+                            {3, "DE", "debugging extensions"},
+                            {4, "PSE", "4-MByte pages"},
+                            {5, "PAE", "physical address extension"},
+                            {6, "MCE", "machine-check enable"},
+                            {7, "PGE", "global pages"},
+                            {8, "PCE", "RDPMC at any CPL"},
+                            {9, "OSFXSR", "FXSAVE, FXRSTOR and SSE"},
+                            {10, "OSXMMEXCPT", "#XM"},
+                            {11, "UMIP", "user-mode instruction prevention"},
+                            {12, "LA57", "5-level paging"},
+                            {13, "VMXE", "VMX enable"},
+                            {14, "SMXE", "SMX enable"},
+                            {16, "FSGSBASE", "RDFSBASE and the like"},
+                            {17, "PCIDE", "PCIDs"},
+                            {18, "OSXSAVE", "XSAVE"},
+                            {19, "KL", "Key Locker"},
+                            {20, "SMEP", "supervisor-mode execution prevention"},
+                            {21, "SMAP", "supervisor-mode access prevention"},
+                            {22, "PKE", "protection keys, user pages"},
+                            {23, "CET", "control-flow enforcement"},
+                            {24, "PKS", "protection keys, supervisor pages"},
+                            {25, "UINTR", "user interrupts"},
+                            {28, "LAM_SUP", "linear-address masking, supervisor"},
+                            {32, "FRED", "flexible return and event delivery"}};
 
-constexpr BitName kEfer[] = {{0, "SCE"}, {8, "LME"}, {10, "LMA"}, {11, "NX"}};
+constexpr BitName kEfer[] = {{0, "SCE", "SYSCALL enable"},
+                             {8, "LME", "IA-32e mode enable"},
+                             {10, "LMA", "IA-32e mode active"},
+                             {11, "NX", "execute-disable enable"}};
 
-constexpr BitName kRflags[] = {{0, "CF"},  {2, "PF"},   {4, "AF"},   {6, "ZF"},  {7, "SF"},  {8, "TF"},
-                               {9, "IF"},  {10, "DF"},  {11, "OF"},  {14, "NT"}, {16, "RF"}, {17, "VM"},
-                               {18, "AC"}, {19, "VIF"}, {20, "VIP"}, {21, "ID"}};
+constexpr BitName kRflags[] = {{0, "CF", "carry"},
+                               {2, "PF", "parity"},
+                               {4, "AF", "auxiliary carry"},
+                               {6, "ZF", "zero"},
+                               {7, "SF", "sign"},
+                               {8, "TF", "trap"},
+                               {9, "IF", "interrupt enable"},
+                               {10, "DF", "direction"},
+                               {11, "OF", "overflow"},
+                               {14, "NT", "nested task"},
+                               {16, "RF", "resume"},
+                               {17, "VM", "virtual-8086 mode"},
+                               {18, "AC", "alignment check"},
+                               {19, "VIF", "virtual interrupt"},
+                               {20, "VIP", "virtual interrupt pending"},
+                               {21, "ID", "CPUID"}};
 
-constexpr BitName kInterruptibility[] = {{0, "STI"}, {1, "MOV_SS"}, {2, "SMI"}, {3, "NMI"}, {4, "ENCLAVE_INTR"}};
+constexpr BitName kInterruptibility[] = {{0, "STI", "blocking by STI"},
+                                         {1, "MOV_SS", "blocking by MOV SS"},
+                                         {2, "SMI", "blocking by SMI"},
+                                         {3, "NMI", "blocking by NMI"},
+                                         {4, "ENCLAVE_INTR", "the exit was from an enclave"}};
 
 constexpr BitName kDebugctl[] = {{0, "LBR"},
                                  {1, "BTF"},
@@ -123,8 +192,11 @@ constexpr BitName kDebugctl[] = {{0, "LBR"},
                                  {14, "FREEZE_IN_SMM"},
                                  {15, "RTM_DEBUG"}};
 
-constexpr BitName kPendingDebug[] = {{0, "B0"},   {1, "B1"},          {2, "B2"},  {3, "B3"},
-                                     {11, "BLD"}, {12, "ENABLED_BP"}, {14, "BS"}, {16, "RTM"}};
+constexpr BitName kPendingDebug[] = {
+    {0, "B0", "condition of DR0 met"},      {1, "B1", "condition of DR1 met"},
+    {2, "B2", "condition of DR2 met"},      {3, "B3", "condition of DR3 met"},
+    {11, "BLD", "a bus lock was acquired"}, {12, "ENABLED_BP", "an enabled breakpoint was met"},
+    {14, "BS", "a single step is pending"}, {16, "RTM", "in an RTM region"}};
 
 constexpr BitName kExceptions[] = {{0, "#DE"},  {1, "#DB"},  {3, "#BP"},  {4, "#OF"},  {5, "#BR"},
                                    {6, "#UD"},  {7, "#NM"},  {8, "#DF"},  {10, "#TS"}, {11, "#NP"},
@@ -132,6 +204,60 @@ constexpr BitName kExceptions[] = {{0, "#DE"},  {1, "#DB"},  {3, "#BP"},  {4, "#
                                    {18, "#MC"}, {19, "#XM"}, {20, "#VE"}, {21, "#CP"}};
 
 constexpr BitName kVmFunctions[] = {{0, "EPTP_SWITCHING"}};
+
+// FRED: Intel's "Flexible Return and Event Delivery" specification, ch. 9. Bit 3: SDM 25.7.2.
+constexpr BitName kExit2[] = {{0, "SAVE_IA32_FRED", "save FRED MSRs"},
+                              {1, "LOAD_IA32_FRED", "load FRED MSRs"},
+                              {3, "PREMATURELY_BUSY_SHADOW_STACK", "prematurely busy shadow stack"}};
+
+// State components of SDM Vol. 1 13.1, those that IA32_XSS may enable.
+constexpr BitName kXss[] = {{8, "PT"},   {10, "PASID"}, {11, "CET_U"}, {12, "CET_S"},
+                            {13, "HDC"}, {14, "UINTR"}, {15, "LBR"},   {16, "HWP"}};
+
+// SDM Vol. 3D 41.1, and "ENCLV leaf functions".
+constexpr BitName kEncls[] = {
+    {0, "ECREATE"}, {1, "EADD"},   {2, "EINIT"},       {3, "EREMOVE"},         {4, "EDBGRD"},   {5, "EDBGWR"},
+    {6, "EEXTEND"}, {7, "ELDB"},   {8, "ELDU"},        {9, "EBLOCK"},          {10, "EPA"},     {11, "EWB"},
+    {12, "ETRACK"}, {13, "EAUG"},  {14, "EMODPR"},     {15, "EMODT"},          {16, "ERDINFO"}, {17, "ETRACKC"},
+    {18, "ELDBC"},  {19, "ELDUC"}, {24, "EUPDATESVN"}, {63, "leaves above 62"}};
+constexpr BitName kEnclv[] = {{0, "EDECVIRTCHILD"}, {1, "EINCVIRTCHILD"}, {2, "ESETCONTEXT"}, {63, "leaves above 62"}};
+constexpr BitName kPconfig[] = {{0, "MKTME_KEY_PROGRAM"}, {63, "leaves above 62"}};
+
+// SDM Vol. 4 table 2-2.
+constexpr BitName kPerfGlobal[] = {{0, "PMC0"},    {1, "PMC1"},    {2, "PMC2"},         {3, "PMC3"},    {4, "PMC4"},
+                                   {5, "PMC5"},    {6, "PMC6"},    {7, "PMC7"},         {32, "FIXED0"}, {33, "FIXED1"},
+                                   {34, "FIXED2"}, {35, "FIXED3"}, {48, "PERF_METRICS"}};
+constexpr BitName kSpecCtrl[] = {{0, "IBRS"},        {1, "STIBP"},       {2, "SSBD"},        {3, "IPRED_DIS_U"},
+                                 {4, "IPRED_DIS_S"}, {5, "RRSBA_DIS_U"}, {6, "RRSBA_DIS_S"}, {7, "PSFD"},
+                                 {8, "DDPD_U"},      {10, "BHI_DIS_S"}};
+constexpr BitName kRtit[] = {{0, "TraceEn"},
+                             {1, "CYCEn"},
+                             {2, "OS"},
+                             {3, "User"},
+                             {4, "PwrEvtEn"},
+                             {5, "FUPonPTW"},
+                             {6, "FabricEn"},
+                             {7, "CR3Filter"},
+                             {8, "ToPA"},
+                             {9, "MTCEn"},
+                             {10, "TSCEn"},
+                             {11, "DisRETC"},
+                             {12, "PTWEn"},
+                             {13, "BranchEn"},
+                             {31, "EventEn"},
+                             {55, "DisTNT"},
+                             {56, "InjectPsbPmiOnEnable"}};
+constexpr BitName kLbr[] = {{0, "LBREn"},
+                            {1, "OS"},
+                            {2, "USR"},
+                            {3, "CALL_STACK"},
+                            {16, "JCC"},
+                            {17, "NEAR_REL_JMP"},
+                            {18, "NEAR_IND_JMP"},
+                            {19, "NEAR_REL_CALL"},
+                            {20, "NEAR_IND_CALL"},
+                            {21, "NEAR_RET"},
+                            {22, "OTHER_BRANCH"}};
 
 struct FlagField {
     Field field;
@@ -162,60 +288,23 @@ constexpr FlagField kFlagFields[] = {
     {Field::GUEST_IA32_DEBUGCTL, kDebugctl, 0},
     {Field::GUEST_INTERRUPTIBILITY_INFO, kInterruptibility, 0},
     {Field::GUEST_PENDING_DBG_EXCEPTIONS, kPendingDebug, 0},
+    {Field::SECONDARY_VM_EXIT_CONTROLS, kExit2, 0},
+    {Field::XSS_EXIT_BITMAP, kXss, 0},
+    {Field::ENCLS_EXITING_BITMAP, kEncls, 0},
+    {Field::ENCLV_EXITING_BITMAP, kEnclv, 0},
+    {Field::PCONFIG_EXITING_BITMAP, kPconfig, 0},
+    {Field::GUEST_IA32_PERF_GLOBAL_CTRL, kPerfGlobal, 0},
+    {Field::HOST_IA32_PERF_GLOBAL_CTRL, kPerfGlobal, 0},
+    {Field::IA32_SPEC_CTRL_MASK, kSpecCtrl, 0},
+    {Field::IA32_SPEC_CTRL_SHADOW, kSpecCtrl, 0},
+    {Field::GUEST_IA32_RTIT_CTL, kRtit, 0},
+    {Field::GUEST_IA32_LBR_CTL, kLbr, 0},
 };
 
 const FlagField* flag_field(Field f) {
     for (const FlagField& candidate : kFlagFields)
         if (candidate.field == f) return &candidate;
     return nullptr;
-}
-
-/// SDM table 25-2; the segment type names of SDM Vol. 3A 3.4.5.1.
-std::string describe_access_rights(std::uint64_t ar) {
-    if (ar & (1u << 16)) return "unusable";
-    const unsigned type = ar & 15;
-    std::string text;
-    if (!(ar & (1u << 4)))
-        text = type == 2    ? "LDT"
-               : type == 11 ? "busy TSS"
-               : type == 3  ? "busy 16-bit TSS"
-                            : fmt::format("type {}", type);
-    else if (type & 8)
-        text = type & 2 ? "code RX" : "code X";
-    else
-        text = type & 2 ? "data RW" : "data R";
-    text += fmt::format(" DPL{}", (ar >> 5) & 3);
-    constexpr BitName kMore[] = {{7, "P"}, {13, "L"}, {14, "DB"}, {15, "G"}};
-    return text + " " + join_bits(kMore, ar, ~0ULL);
-}
-
-/// SDM table 25-17 (event injection) and 25-20 (exit), which share their format.
-std::string describe_event(std::uint64_t info) {
-    if (!(info & (1ULL << 31))) return "none";
-    constexpr std::string_view kTypes[] = {"external interrupt", "reserved",           "NMI",
-                                           "hardware exception", "software interrupt", "privileged software exception",
-                                           "software exception", "other event"};
-    return fmt::format("vector {}, {}{}", info & 0xff, kTypes[(info >> 8) & 7],
-                       info & (1u << 11) ? ", with error code" : "");
-}
-
-std::string describe_activity(std::uint64_t state) {
-    constexpr std::string_view kStates[] = {"active", "HLT", "shutdown", "wait-for-SIPI"};
-    return state < std::size(kStates) ? std::string(kStates[state]) : "?";
-}
-
-/// SDM table 25-9.
-std::string describe_eptp(std::uint64_t eptp) {
-    const unsigned type = eptp & 7;
-    return fmt::format("{} levels, {}{}, table at {:#x}", ((eptp >> 3) & 7) + 1,
-                       type == 6   ? "WB"
-                       : type == 0 ? "UC"
-                                   : fmt::format("memory type {}", type),
-                       eptp & (1u << 6) ? ", A/D" : "", eptp & ~0xfffULL);
-}
-
-bool is_access_rights(Field f) {
-    return f >= Field::GUEST_ES_AR_BYTES && f <= Field::GUEST_TR_AR_BYTES;
 }
 
 }  // namespace
@@ -238,6 +327,11 @@ std::span<const BitName> bits_of(Field f) {
     return flags ? flags->names : std::span<const BitName>{};
 }
 
+std::uint64_t silent_bits(Field f) {
+    const FlagField* flags = flag_field(f);
+    return flags ? flags->silent : 0;
+}
+
 std::string join_bits(std::span<const BitName> names, std::uint64_t value, std::uint64_t silent) {
     std::string text;
     std::uint64_t rest = value & ~silent;
@@ -248,30 +342,6 @@ std::string join_bits(std::span<const BitName> names, std::uint64_t value, std::
     }
     if (rest) text += fmt::format("{}+{:#x}", text.empty() ? "" : " ", rest);
     return text;
-}
-
-std::string describe(Field f, std::uint64_t value) {
-    if (const FlagField* flags = flag_field(f)) return join_bits(flags->names, value, flags->silent);
-    if (is_access_rights(f)) return describe_access_rights(value);
-    switch (f) {
-        case Field::GUEST_PDPTR0:
-        case Field::GUEST_PDPTR1:
-        case Field::GUEST_PDPTR2:
-        case Field::GUEST_PDPTR3:
-            return describe_pdpte(value);
-        case Field::GUEST_ACTIVITY_STATE:
-            return describe_activity(value);
-        case Field::VM_EXIT_REASON:
-            return describe_exit_reason(static_cast<std::uint32_t>(value));
-        case Field::VM_ENTRY_INTR_INFO_FIELD:
-        case Field::VM_EXIT_INTR_INFO:
-        case Field::IDT_VECTORING_INFO_FIELD:
-            return describe_event(value);
-        case Field::EPT_POINTER:
-            return describe_eptp(value);
-        default:
-            return "";
-    }
 }
 
 }  // namespace vmxscope::vmx

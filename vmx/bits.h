@@ -21,10 +21,13 @@ inline constexpr std::uint64_t kEferLma = 1ULL << 10;
 struct BitName {
     unsigned bit;
     std::string_view name;
+    std::string_view meaning = {};  // the SDM's name of it, where that says more
 };
 
 /// The named bits of a field that is a set of flags, lowest first; empty for a field that is not.
 std::span<const BitName> bits_of(Field f);
+/// Bits of a flag field that say nothing: 1 on every processor (the "default1" class, SDM A.2).
+std::uint64_t silent_bits(Field f);
 
 /// What `value` says, short: "PE NE PG", "active", "page directory at 0x103000". Bits that the processor requires to
 /// be 1 are left out; set bits without a name are given as "+0x…". "" for a field that is a plain number or address.

@@ -94,14 +94,13 @@ constexpr Named kReasons[] = {
     {85, "MSR_WRITE_IMM"},
 };
 
-struct Flag {
-    unsigned bit;
-    std::string_view meaning;
-};
-
 // SDM 25.9.1, "Basic VM-exit information".
-constexpr Flag kFlags[] = {
-    {31, "VM-entry failed"}, {29, "from VMX root"}, {28, "MTF pending"}, {27, "in enclave"}, {26, "bus lock"}};
+constexpr BitName kFlags[] = {{31, "VM-entry failed", "the guest never ran"},
+                              {29, "from VMX root", "an SMM VM exit from VMX root operation"},
+                              {28, "MTF pending", "an MTF exit was pending"},
+                              {27, "in enclave", "the logical processor was in enclave mode"},
+                              {26, "bus lock", "a bus lock was acquired in the guest"},
+                              {25, "busy shadow stack", "a shadow stack was left prematurely busy"}};
 
 }  // namespace
 
@@ -117,12 +116,16 @@ std::optional<std::uint16_t> exit_reason_by_name(std::string_view name) {
     return std::nullopt;
 }
 
+std::span<const BitName> exit_reason_flags() {
+    return kFlags;
+}
+
 std::string describe_exit_reason(std::uint32_t reason) {
     std::string text(exit_reason_name(reason));
     if (text == "?") text = fmt::format("reason {}", basic_exit_reason(reason));
     std::string flags;
-    for (const Flag& f : kFlags)
-        if ((reason >> f.bit) & 1) flags += fmt::format("{}{}", flags.empty() ? "" : ", ", f.meaning);
+    for (const BitName& f : kFlags)
+        if ((reason >> f.bit) & 1) flags += fmt::format("{}{}", flags.empty() ? "" : ", ", f.name);
     return flags.empty() ? text : fmt::format("{} ({})", text, flags);
 }
 

@@ -3,8 +3,11 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+
+#include "vmx/bits.h"
 
 namespace vmxscope::vmx {
 
@@ -31,6 +34,8 @@ constexpr bool entry_failed(std::uint32_t reason) {
 /// KVM's name of the basic reason in bits 15:0 of `reason` ("CPUID"); "?" for a number that has none.
 std::string_view exit_reason_name(std::uint32_t reason);
 std::optional<std::uint16_t> exit_reason_by_name(std::string_view name);
+/// The flags in the high bits, highest first (SDM 25.9.1).
+std::span<const BitName> exit_reason_flags();
 /// The name and the flags in the high bits: "INVALID_STATE (VM-entry failed)".
 std::string describe_exit_reason(std::uint32_t reason);
 
