@@ -1,5 +1,5 @@
-// What is worth a second look in a transition: conditions under which vmcs12 and vmcs02 differ by design, or a value is not
-// what it seems. Each is shown where it applies, and only there.
+// What is worth a second look in a transition: conditions under which vmcs12 and vmcs02 differ by design, or a value is
+// not what it seems. Each is shown where it applies, and only there.
 #pragma once
 
 #include <bitset>
@@ -11,9 +11,9 @@
 namespace vmxscope::nested {
 
 struct Badge {
-    std::string_view id;     // "tsc-composed"
-    std::string_view title;  // a few words, for a label
-    std::string_view why;    // one sentence: what a person should know
+    std::string_view id;                 // "tsc-composed"
+    std::string_view title;              // a few words, for a label
+    std::string_view why;                // one sentence: what a person should know
     std::span<const vmx::Field> fields;  // the rows that it belongs to; empty: the transition as a whole
     bool (*applies)(const Transition&, const Flow&);
 };

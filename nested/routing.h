@@ -12,7 +12,7 @@ namespace vmxscope::nested {
 struct Routing {
     enum class Who : std::uint8_t { Unknown, L0, L1 };
     Who who = Who::Unknown;
-    std::string by;  // one sentence: "HLT exiting is on in vmcs12."
+    std::string by;                   // one sentence: "HLT exiting is on in vmcs12."
     std::optional<vmx::Field> field;  // of vmcs12, that decided; empty: no field did
     std::uint64_t bits = 0;           // of that field
 };
