@@ -48,9 +48,9 @@ inline constexpr std::uint64_t kHlat = bit(1), kEptPagingWrite = bit(2), kGuestP
 namespace exits {  // VM_EXIT_CONTROLS
 inline constexpr std::uint64_t kSaveDebug = bit(2), kHostAddressSpaceSize = bit(9), kLoadPerfGlobalCtrl = bit(12),
                                kAcknowledgeInterrupt = bit(15), kSavePat = bit(18), kLoadPat = bit(19),
-                               kSaveEfer = bit(20), kLoadEfer = bit(21),
-                               kSavePreemptionTimer = bit(22), kClearRtitCtl = bit(25), kLoadCet = bit(28),
-                               kLoadPkrs = bit(29), kSecondaryControls = bit(31);
+                               kSaveEfer = bit(20), kLoadEfer = bit(21), kSavePreemptionTimer = bit(22),
+                               kClearRtitCtl = bit(25), kLoadCet = bit(28), kLoadPkrs = bit(29),
+                               kSecondaryControls = bit(31);
 }
 
 namespace exits2 {  // SECONDARY_VM_EXIT_CONTROLS
@@ -58,10 +58,10 @@ inline constexpr std::uint64_t kLoadFred = bit(1);
 }
 
 namespace entries {  // VM_ENTRY_CONTROLS
-inline constexpr std::uint64_t kLoadDebug = bit(2), kIa32eGuest = bit(9), kSmm = bit(10), kDeactivateDualMonitor = bit(11),
-                               kLoadPerfGlobalCtrl = bit(13), kLoadPat = bit(14), kLoadEfer = bit(15),
-                               kLoadBndcfgs = bit(16), kLoadRtitCtl = bit(18), kLoadUinv = bit(19), kLoadCet = bit(20),
-                               kLoadLbrCtl = bit(21), kLoadPkrs = bit(22), kLoadFred = bit(23);
+inline constexpr std::uint64_t kLoadDebug = bit(2), kIa32eGuest = bit(9), kSmm = bit(10),
+                               kDeactivateDualMonitor = bit(11), kLoadPerfGlobalCtrl = bit(13), kLoadPat = bit(14),
+                               kLoadEfer = bit(15), kLoadBndcfgs = bit(16), kLoadRtitCtl = bit(18), kLoadUinv = bit(19),
+                               kLoadCet = bit(20), kLoadLbrCtl = bit(21), kLoadPkrs = bit(22), kLoadFred = bit(23);
 }
 
 namespace cr0 {
@@ -77,8 +77,8 @@ namespace rflags {
 inline constexpr std::uint64_t kTf = bit(8), kIf = bit(9), kVm = bit(17);
 }
 namespace access_rights {  // SDM table 25-2
-inline constexpr std::uint64_t kType = bits(3, 0), kS = bit(4), kDpl = bits(6, 5), kP = bit(7), kL = bit(13), kDb = bit(14),
-                               kG = bit(15), kUnusable = bit(16), kReserved = bits(11, 8) | bits(31, 17);
+inline constexpr std::uint64_t kType = bits(3, 0), kS = bit(4), kDpl = bits(6, 5), kP = bit(7), kL = bit(13),
+                               kDb = bit(14), kG = bit(15), kUnusable = bit(16), kReserved = bits(11, 8) | bits(31, 17);
 }
 namespace selector {
 inline constexpr std::uint64_t kRpl = bits(1, 0), kTi = bit(2);
@@ -90,10 +90,11 @@ namespace activity {
 inline constexpr std::uint64_t kActive = 0, kHlt = 1, kShutdown = 2, kWaitForSipi = 3;
 }
 namespace injection {  // VM_ENTRY_INTR_INFO_FIELD, SDM table 25-17
-inline constexpr std::uint64_t kVector = bits(7, 0), kType = bits(10, 8), kDeliverErrorCode = bit(11), kNestedException = bit(13), kValid = bit(31);
+inline constexpr std::uint64_t kVector = bits(7, 0), kType = bits(10, 8), kDeliverErrorCode = bit(11),
+                               kNestedException = bit(13), kValid = bit(31);
 inline constexpr std::uint64_t kExternalInterrupt = 0, kNmi = 2, kHardwareException = 3, kSoftwareInterrupt = 4,
                                kPrivilegedSoftwareException = 5, kSoftwareException = 6, kOther = 7;
-}
+}  // namespace injection
 namespace pending_debug {  // SDM table 25-4
 inline constexpr std::uint64_t kEnabledBreakpoint = bit(12), kBs = bit(14), kRtm = bit(16);
 }
