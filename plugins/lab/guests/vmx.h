@@ -240,6 +240,7 @@ enum exit_reason {
 #define EXIT_REASON_ENTRY_FAILED (1u << 31)
 // Exit qualification of reason 33: 26.8 "VM-Entry Failures During or After Loading Guest State"
 #define ENTRY_FAILED_PDPTE 2
+#define ENTRY_FAILED_NMI_INJECTION 3
 #define ENTRY_FAILED_LINK_POINTER 4
 
 #define VECTOR_PAGE_FAULT 14
