@@ -18,7 +18,7 @@ namespace {
 struct Options {
     std::string target;
     std::optional<std::uint64_t> count;
-    std::string kind = "transition";
+    std::string kind = "transition", evidence = "pdptr";
     bool json = false;
     std::optional<std::uint32_t> vcpu;
     std::uint32_t timeout = 120;
@@ -153,6 +153,10 @@ int step(const core::Backends& backends, const Options& o) {
     auto stepper = Stepper::attach(backends, o.target);
     if (!stepper) return complain(stepper.error());
     stepper->choose_vcpu(o.vcpu);
+    // Attaching gives what is usual; setting it again would cost a round trip.
+    const auto scope = *nested::evidence_scope_by_name(o.evidence);
+    if (scope != nested::EvidenceScope::Pdptrs)
+        if (const auto set = stepper->target().set_evidence(scope); !set) return complain(set.error());
     const bool ask = !o.count && stdin_is_terminal();
     const int status = ask ? interactive(*stepper, o) : count_steps(*stepper, o, o.count.value_or(1));
     const auto left = stepper->target().detach();
@@ -173,6 +177,11 @@ void add_step_command(CLI::App& app, const core::Backends& backends, Run& run) {
         ->add_option("--kind", o->kind,
                      "How far a step goes: to the next transition, nested entry or exit, entry, exit")
         ->check(CLI::IsMember({"transition", "nested", "entry", "exit"}))
+        ->capture_default_str();
+    command
+        ->add_option("--evidence", o->evidence,
+                     "Which of KVM's VMREADs and VMWRITEs are watched: none, those of the PDPTRs, all (slow)")
+        ->check(CLI::IsMember({"none", "pdptr", "all"}))
         ->capture_default_str();
     command->add_flag("--json", o->json, "One JSON object a line (see transition.schema.json)");
     command->add_option("--vcpu", o->vcpu, "Step this vCPU; the others run on between its stops");

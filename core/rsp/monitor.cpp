@@ -15,6 +15,9 @@ namespace {
 
 constexpr StepKind kKinds[] = {StepKind::Transition, StepKind::Nested, StepKind::Entry, StepKind::Exit};
 
+constexpr nested::EvidenceScope kScopes[] = {nested::EvidenceScope::None, nested::EvidenceScope::Pdptrs,
+                                             nested::EvidenceScope::All};
+
 constexpr std::size_t kMaxRegex = 200;
 
 constexpr std::string_view kHelp =
@@ -22,6 +25,7 @@ constexpr std::string_view kHelp =
     "monitor fields REGEX   the fields whose name matches, in vmcs12 and vmcs02\n"
     "monitor stepi KIND     what gdb's stepi means from now on: transition, nested, entry or exit\n"
     "monitor step KIND      one such step now (gdb does not notice; prefer the command above)\n"
+    "monitor evidence SCOPE which of KVM's VMREADs and VMWRITEs are watched from now on: none, pdptr or all\n"
     "monitor info           the guest, its vCPUs, and what could not be probed\n"
     "\n"
     "One field as a value of gdb's: p/x $vmcs12_guest_cr3, p $vmcs02_guest_cr0.\n"
@@ -32,6 +36,7 @@ constexpr std::pair<std::string_view, MonitorCommand::Verb> kVerbs[] = {
     {"help", MonitorCommand::Verb::Help},   {"info", MonitorCommand::Verb::Info},
     {"pdptr", MonitorCommand::Verb::Pdptr}, {"fields", MonitorCommand::Verb::Fields},
     {"step", MonitorCommand::Verb::Step},   {"stepi", MonitorCommand::Verb::Stepi},
+    {"evidence", MonitorCommand::Verb::Evidence},
 };
 
 std::string_view trimmed(std::string_view s) {
@@ -81,6 +86,12 @@ std::string step_kinds() {
     return fmt::format("{}", fmt::join(names, ", "));
 }
 
+std::string evidence_scopes() {
+    std::vector<std::string_view> names;
+    for (nested::EvidenceScope s : kScopes) names.push_back(nested::name_of(s));
+    return fmt::format("{}", fmt::join(names, ", "));
+}
+
 std::string_view describe(StepKind kind) {
     switch (kind) {
         case StepKind::Transition:
@@ -122,6 +133,14 @@ Result<MonitorCommand> parse_monitor(std::string_view text) {
             command.kind = *kind;
             break;
         }
+        case MonitorCommand::Verb::Evidence: {
+            const auto scope = nested::evidence_scope_by_name(rest);
+            if (!scope)
+                return fail(fmt::format("There is no evidence '{}'.", rest),
+                            fmt::format("There is: {}.", evidence_scopes()));
+            command.scope = *scope;
+            break;
+        }
         default:
             if (!rest.empty())
                 return fail(fmt::format("'monitor {}' takes nothing after it, and '{}' came.", word, rest));
@@ -132,6 +151,10 @@ Result<MonitorCommand> parse_monitor(std::string_view text) {
 Result<std::string> monitor_text(const MonitorCommand& command, Target& target, const nested::Transition* newest) {
     if (command.verb == MonitorCommand::Verb::Help) return std::string(kHelp);
     if (command.verb == MonitorCommand::Verb::Info) return info_text(target);
+    if (command.verb == MonitorCommand::Verb::Evidence)
+        return target.set_evidence(command.scope).map([&] {
+            return fmt::format("Evidence from the next transition on: {}.\n", nested::name_of(command.scope));
+        });
     if (newest == nullptr) return fail("This vCPU has come to no transition yet.", "Step first: stepi.");
     if (command.verb == MonitorCommand::Verb::Pdptr) return pdptr_text(*newest);
     return fields_text(*newest, command.regex);

@@ -11,10 +11,11 @@
 namespace vmxscope::core::rsp {
 
 struct MonitorCommand {
-    enum class Verb : std::uint8_t { Help, Info, Pdptr, Fields, Step, Stepi };
+    enum class Verb : std::uint8_t { Help, Info, Pdptr, Fields, Step, Stepi, Evidence };
     Verb verb = Verb::Help;
     StepKind kind = StepKind::Transition;  // of Step and Stepi
     std::string regex;                     // of Fields
+    nested::EvidenceScope scope = nested::EvidenceScope::Pdptrs;  // of Evidence
 };
 
 /// An unknown command, kind of step, or a superfluous word is an Error that says what there is.
@@ -27,6 +28,7 @@ Result<std::string> monitor_text(const MonitorCommand& command, Target& target, 
 std::string step_text(Target& target, const Stop& stop, StepKind kind, bool gave_up);
 
 std::string step_kinds();                  // "transition, nested, entry, exit"
+std::string evidence_scopes();             // "none, pdptr, all"
 std::string_view describe(StepKind kind);  // completes "runs to the next "
 
 }  // namespace vmxscope::core::rsp

@@ -30,6 +30,7 @@ namespace {
 
 constexpr auto kReplyLimit = seconds(30);    // an answer takes milliseconds, or a lab that idles a while
 constexpr auto kAttachLimit = seconds(120);  // the agent answers the first packet once it has attached to the guest
+constexpr auto kProbesLimit = seconds(120);
 constexpr auto kGoodbyeLimit = seconds(20);
 constexpr auto kSlice = milliseconds(100);  // how often Progress is asked
 constexpr std::size_t kMaxObject = 16u << 20;
@@ -56,9 +57,11 @@ class RemoteTarget final : public Target {
     Result<void> resume(const std::vector<Action>& actions) override;
     Result<std::optional<Stop>> wait(milliseconds limit) override;
     Result<void> interrupt() override;
+    Result<void> set_evidence(nested::EvidenceScope scope) override;
     Result<void> detach() override;
 
   private:
+    Result<void> read_info();
     Result<std::string> request(std::string_view packet, milliseconds limit);
     Result<void> command(std::string_view packet, milliseconds limit);
     Result<std::string> read_object(std::string_view name, milliseconds limit);
@@ -191,13 +194,19 @@ Result<void> RemoteTarget::shake_hands(std::string name) {
         if (auto done = command("QStartNoAckMode", kReplyLimit); !done) return done;
         connection_.stop_acks();
     }
-    auto info = read_object("info", kReplyLimit).and_then(parse_info);
-    if (!info) return tl::unexpected(info.error());
-    info_ = std::move(*info);
+    if (auto read = read_info(); !read) return read;
     if (!name.empty()) info_.name = std::move(name);
     progress_ = nullptr;
     connection_.send("?");
     running_ = true;
+    return {};
+}
+
+Result<void> RemoteTarget::read_info() {
+    auto info = read_object("info", kReplyLimit).and_then(parse_info);
+    if (!info) return tl::unexpected(info.error());
+    if (!info_.name.empty()) info->name = info_.name;
+    info_ = std::move(*info);
     return {};
 }
 
@@ -261,6 +270,12 @@ Result<void> RemoteTarget::interrupt() {
     if (failed_) return broken();
     if (running_) connection_.send_interrupt();
     return {};
+}
+
+/// Hundreds of probes are placed or removed. What could not be is in the notes then.
+Result<void> RemoteTarget::set_evidence(nested::EvidenceScope scope) {
+    if (auto set = command(fmt::format("QVmxEvidence:{}", nested::name_of(scope)), kProbesLimit); !set) return set;
+    return read_info();
 }
 
 Result<void> RemoteTarget::detach() {

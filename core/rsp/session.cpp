@@ -159,6 +159,13 @@ Session::Reply Session::step_kind(std::string_view name) {
     return "OK";
 }
 
+Session::Reply Session::evidence_scope(std::string_view name) {
+    const auto scope = nested::evidence_scope_by_name(name);
+    if (!scope) return error(fmt::format("There is no evidence '{}'. There is: {}.", name, evidence_scopes()));
+    auto set = target_->set_evidence(*scope);
+    return set ? std::string("OK") : error(set.error());
+}
+
 Session::Reply Session::detach(std::string_view) {
     over_ = true;
     auto left = target_->detach();

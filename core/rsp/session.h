@@ -77,6 +77,7 @@ class Session {
     Reply step_one(std::string_view);
     Reply interrupt_packet(std::string_view);
     Reply step_kind(std::string_view name);
+    Reply evidence_scope(std::string_view name);
     Reply detach(std::string_view);
     Reply kill(std::string_view);
     Reply kill_process(std::string_view);

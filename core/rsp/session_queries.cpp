@@ -43,6 +43,7 @@ const Session::Command Session::kCommands[] = {
     {"S", true, &Session::step_one},
     {"vCtrlC", false, &Session::interrupt_packet},
     {"QVmxStep:", true, &Session::step_kind},
+    {"QVmxEvidence:", true, &Session::evidence_scope},
     {"D", true, &Session::detach},
     {"vKill;", true, &Session::kill_process},
     {"k", false, &Session::kill},

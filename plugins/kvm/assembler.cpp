@@ -1,5 +1,6 @@
 #include "plugins/kvm/assembler.h"
 
+#include <string_view>
 #include <utility>
 
 namespace vmxscope::kvm {
@@ -17,11 +18,15 @@ constexpr std::uint64_t kEvmptrMapPending = ~1ull;           // EVMPTR_MAP_PENDI
 constexpr std::int32_t kVmentryVmexit = 2;                   // enum nvmx_vmentry_status: L1 sees the failure as a VM-exit
 constexpr std::uint64_t kEntryFailed = 1ull << 31;           // of the exit reason
 constexpr unsigned kKvmRegisters = 17;
+constexpr std::size_t kMostEvidence = 1u << 14;  // of one transition: a vCPU that user space reads out makes none
+constexpr std::string_view kChanged = "what is watched was changed meanwhile.";
 
 /// VCPU_REGS_* of arch/x86/include/asm/kvm_host.h to gdb's order.
 constexpr nested::Reg kRegisterOf[kKvmRegisters] = {nested::RAX, nested::RCX, nested::RDX, nested::RBX, nested::RSP, nested::RBP,
                                                     nested::RSI, nested::RDI, nested::R8,  nested::R9,  nested::R10, nested::R11,
                                                     nested::R12, nested::R13, nested::R14, nested::R15, nested::RIP};
+
+void note_incomplete(Transition& t, std::string_view why) { t.notes.push_back(std::string(nested::kEvidenceIncomplete).append(why)); }
 
 std::optional<bool> pae_of(std::optional<std::uint64_t> cr0, std::optional<std::uint64_t> cr4, std::optional<bool> long_mode) {
     if (!cr0 || !cr4 || !long_mode) return std::nullopt;
@@ -48,9 +53,12 @@ bool uses_evmcs(const Sample& s) {
 }
 
 /// KVM's state at `s`. What belongs to one moment only (dirty_vmcs12, from_vmentry, pae) is for the caller to set.
-nested::Context context_of(const Sample& s, std::optional<bool> enable_ept) {
+nested::Context context_of(const Sample& s, const Parameters& parameters) {
     nested::Context c;
-    c.enable_ept = enable_ept;
+    c.enable_ept = parameters.ept;
+    c.enable_shadow_vmcs = parameters.shadow_vmcs;
+    c.enable_vpid = parameters.vpid;
+    c.enable_unrestricted_guest = parameters.unrestricted_guest;
     if (s.vmcs12) c.nested_ept = has_ept(*s.vmcs12);
     c.dirty_vmcs12 = s.flag(StateMember::DirtyVmcs12);
     c.evmcs = uses_evmcs(s);
@@ -74,7 +82,36 @@ nested::Context context_of(const Sample& s, std::optional<bool> enable_ept) {
     c.regs_dirty = narrow(StateMember::RegsDirty);
     c.hflags = narrow(StateMember::Hflags);
     c.pae = pae_of(c.cr0, c.cr4, c.efer ? std::optional(bool(*c.efer & kLma)) : std::nullopt);
+    c.cr0_guest_owned_bits = s.number(StateMember::Cr0GuestOwnedBits);
+    c.cr4_guest_owned_bits = s.number(StateMember::Cr4GuestOwnedBits);
+    c.l1_tsc_offset = s.number(StateMember::L1TscOffset);
+    c.l1_tsc_scaling_ratio = s.number(StateMember::L1TscScalingRatio);
+    c.pat = s.number(StateMember::Pat);
+    c.dr7 = s.number(StateMember::Dr7);
+    c.pre_vmenter_debugctl = s.number(StateMember::PreVmenterDebugctl);
+    c.pre_vmenter_bndcfgs = s.number(StateMember::PreVmenterBndcfgs);
+    c.mp_state = narrow(StateMember::MpState);
+    c.vpid = narrow(StateMember::Vpid);
+    c.vpid02 = narrow(StateMember::Vpid02);
     return c;
+}
+
+/// Of a nested entry's context, what is only true once KVM has installed L2's mode, or is left by having tried to.
+void take_installed(nested::Context& c, const nested::Context& now) {
+    c.nested_ept = now.nested_ept;
+    c.pae = now.pae;
+    c.nested_run_pending = now.nested_run_pending;
+    c.need_vmcs12_to_shadow_sync = now.need_vmcs12_to_shadow_sync;
+    c.need_sync_vmcs02_to_vmcs12_rare = now.need_sync_vmcs02_to_vmcs12_rare;
+    c.vmx_fail = now.vmx_fail;
+    c.current_vmptr = now.current_vmptr;
+    c.cr0 = now.cr0;
+    c.cr3 = now.cr3;
+    c.cr4 = now.cr4;
+    c.efer = now.efer;
+    c.regs_avail = now.regs_avail;
+    c.regs_dirty = now.regs_dirty;
+    c.hflags = now.hflags;
 }
 
 /// General registers from KVM's array; RIP, RSP and RFLAGS from the VMCS that holds the level's own.
@@ -118,7 +155,9 @@ Transition Assembler::begin(Kind kind, const Sample& s) {
     t.kind = kind;
     t.tsc = s.tsc;
     t.vcpu = vcpu_id_.value_or(s.slot);
-    t.context = context_of(s, enable_ept_);
+    t.context = context_of(s, parameters_);
+    t.evidence_scope = watched_.scope;
+    if (!s.level2 && s.vmcs) t.vmcs01 = *s.vmcs;
     t.context.last_hw_exit_pae = last_hw_exit_pae_;
     t.vmcs12_before = s.vmcs12.value_or(vmcs12_);
     t.vmcs12_after = t.vmcs12_before;
@@ -135,8 +174,8 @@ Transition Assembler::begin(Kind kind, const Sample& s) {
 Transition Assembler::finish(Transition t) {
     t.lost_before += std::exchange(lost_since_, 0);
     const bool judged = t.kind == Kind::NestedEntry || t.kind == Kind::NestedExit || t.kind == Kind::NestedEntryFailed;
-    if (judged && !evidence_complete_)
-        t.notes.push_back(std::string(nested::kEvidenceIncomplete) + "not every VMREAD and VMWRITE of KVM's could be watched.");
+    if (judged && !watched_.gap.empty()) note_incomplete(t, watched_.gap);
+    if (judged && changing_) note_incomplete(t, kChanged);
     vmcs12_ = t.vmcs12_after;
     vmcs02_ = t.vmcs02_after;
     return t;
@@ -151,7 +190,15 @@ void Assembler::number(Transition& t, std::uint64_t seq) {
 void Assembler::take(const nested::Evidence& access, std::uint64_t lost) {
     note_lost(lost);
     auto& where = exit_ ? exit_->evidence : entry_ ? entry_->evidence : loose_;
-    where.push_back(access);
+    if (where.size() < kMostEvidence) where.push_back(access);
+    else ++lost_since_;
+}
+
+void Assembler::change_ends(Watched watched) {
+    for (auto* t : {&entry_, &exit_})
+        if (*t && changing_) note_incomplete(**t, kChanged);
+    changing_ = false;
+    watched_ = std::move(watched);
 }
 
 std::vector<Transition> Assembler::take(const Sample& s) {
@@ -242,15 +289,7 @@ std::optional<Transition> Assembler::nested_entry_ends(const Sample& s) {
     if (!entry_) return std::nullopt;
     Transition& t = *entry_;
     t.status = static_cast<std::int32_t>(static_cast<std::uint32_t>(s.registers[5]));
-    const nested::Context now = context_of(s, enable_ept_);
-    const nested::Context then = t.context;
-    t.context = now;
-    t.context.dirty_vmcs12 = then.dirty_vmcs12;
-    t.context.evmcs = then.evmcs;
-    t.context.evmcs_clean_fields = then.evmcs_clean_fields;
-    t.context.from_vmentry = then.from_vmentry;
-    t.context.pdptrs_from_userspace = then.pdptrs_from_userspace;
-    t.context.last_hw_exit_pae = then.last_hw_exit_pae;
+    take_installed(t.context, context_of(s, parameters_));
     if (s.vmcs12) t.vmcs12_after = *s.vmcs12;
     t.regs = registers_of(s, s.vmcs12);
     if (*t.status != 0) {
@@ -277,7 +316,7 @@ Transition Assembler::nested_entry_done(const Sample& s, std::string note) {
     t.tsc = s.tsc;
     if (const auto dirty = s.number(StateMember::RegsDirty)) t.context.regs_dirty = static_cast<std::uint32_t>(*dirty);
     // The PDPTRs from memory reach vmcs02 just before the hardware VM-entry: without that point, nothing follows from their absence.
-    if (!note.empty()) t.notes.push_back(std::string(nested::kEvidenceIncomplete) + note);
+    if (!note.empty()) note_incomplete(t, note);
     return finish(std::move(t));
 }
 
@@ -301,7 +340,7 @@ void Assembler::nested_exit_begins(const Sample& s) {
 Transition Assembler::nested_exit_unended() {
     Transition t = std::move(*exit_);
     exit_.reset();
-    t.notes.push_back(std::string(nested::kEvidenceIncomplete) + "the end of the nested VM-exit was not seen.");
+    note_incomplete(t, "the end of the nested VM-exit was not seen.");
     return finish(std::move(t));
 }
 

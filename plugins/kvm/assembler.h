@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "nested/transition.h"
@@ -16,13 +17,23 @@
 
 namespace vmxscope::kvm {
 
+/// kvm_intel's parameters that transitions carry; empty = not known.
+struct Parameters {
+    std::optional<bool> ept, shadow_vmcs, vpid, unrestricted_guest;
+};
+
+/// Which accesses are watched, and what of that scope is not seen (evidence_gap()); empty = all of it is.
+struct Watched {
+    nested::EvidenceScope scope = nested::EvidenceScope::Pdptrs;
+    std::string gap;
+};
+
 /// Transition::vmcs02_as_of of a transition that read vmcs02 itself, until it is numbered.
 inline constexpr std::uint64_t kReadHere = ~0ull;
 
 class Assembler {
   public:
-    /// `enable_ept`: kvm_intel's parameter; empty when unknown. `evidence_complete`: see ProbePlan.
-    Assembler(std::optional<bool> enable_ept, bool evidence_complete) : enable_ept_(enable_ept), evidence_complete_(evidence_complete) {}
+    Assembler(Parameters parameters, Watched watched) : parameters_(parameters), watched_(std::move(watched)) {}
 
     /// Takes the next record in and returns the transitions that it completes: none or one, or more when the records that
     /// should have completed the earlier were not seen. They have no `seq` yet: whoever orders all vCPUs numbers them with
@@ -31,6 +42,11 @@ class Assembler {
     void take(const nested::Evidence& access, std::uint64_t lost);
     /// Gives one of take()'s transitions its number, in their order; later ones refer to it (vmcs02_as_of).
     void number(nested::Transition& t, std::uint64_t seq);
+
+    /// What is watched is about to change, while this vCPU may run: transitions are incomplete from here on …
+    void change_begins() { changing_ = true; }
+    /// … until here, that under way included.
+    void change_ends(Watched watched);
 
     /// So many probe hits were skipped by the kernel: they count as lost records.
     void missed(std::uint64_t hits) { lost_since_ += hits; }
@@ -52,8 +68,9 @@ class Assembler {
     nested::Transition failed_vmlaunch(const Sample& s);
     void note_lost(std::uint64_t lost);
 
-    std::optional<bool> enable_ept_;
-    bool evidence_complete_;
+    Parameters parameters_;
+    Watched watched_;
+    bool changing_ = false;
     std::optional<std::uint32_t> vcpu_id_;
     std::optional<int> level_;
 

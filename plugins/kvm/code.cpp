@@ -96,12 +96,10 @@ VmcsAccesses find_vmcs_accesses(std::span<const std::byte> code) {
             const bool write = i.mnemonic == ZYDIS_MNEMONIC_VMWRITE;
             const ZydisDecodedOperand& field = operands[write ? 0 : 1];
             const ZydisDecodedOperand& value = operands[write ? 1 : 0];
-            if (value.type == ZYDIS_OPERAND_TYPE_REGISTER) {
-                const std::uint8_t r = gpr(field.reg.value).value_or(0);
-                out.found.push_back({at, write, r, gpr(value.reg.value).value_or(0), constants.of(r)});
-            } else {
-                ++out.memory_operands;
-            }
+            const bool in_memory = value.type != ZYDIS_OPERAND_TYPE_REGISTER;
+            const std::uint8_t r = gpr(field.reg.value).value_or(0);
+            const std::uint8_t v = in_memory ? std::uint8_t{0} : gpr(value.reg.value).value_or(0);
+            out.found.push_back({at, write, r, v, constants.of(r), in_memory});
         }
         constants.after(i, operands);
         return true;

@@ -9,19 +9,19 @@
 
 namespace vmxscope::kvm {
 
-/// One VMREAD or VMWRITE with register operands.
+/// One VMREAD or VMWRITE.
 struct VmcsAccess {
     std::uint64_t offset = 0;  // bytes from the start of the code
     bool write = false;
     std::uint8_t field_register = 0;  // 0 = RAX … 15 = R15
-    std::uint8_t value_register = 0;
+    std::uint8_t value_register = 0;        // meaningless when in_memory
     std::optional<std::uint16_t> encoding;  // the constant last moved into the field register; empty = not a constant
+    bool in_memory = false;                 // the value is in memory, not in a register
 };
 
 struct VmcsAccesses {
     std::vector<VmcsAccess> found;
-    std::size_t memory_operands = 0;  // VMREADs and VMWRITEs whose value is in memory: not listed
-    std::size_t undecodable = 0;      // bytes that no instruction begins with
+    std::size_t undecodable = 0;  // bytes that no instruction begins with
 };
 
 /// `code` is decoded from its first byte, straight on.

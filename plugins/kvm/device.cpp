@@ -12,8 +12,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "vmx/field.h"
-
 namespace vmxscope::kvm {
 namespace {
 
@@ -49,18 +47,6 @@ core::Error setup_error(int error, const ProbePlan& plan) {
     return {fmt::format("The kernel module refused the session: {}.", std::strerror(error)), {}};
 }
 
-/// Optional hooks that were not placed are said, and cost the evidence its completeness.
-void note_unplaced(ProbePlan& plan) {
-    std::size_t unplaced = 0;
-    std::string first;
-    for (std::size_t i = 0; i < plan.hooks.size(); ++i) {
-        if (plan.hooks[i].status >= 0) continue;
-        if (!unplaced++) first = fmt::format("{}: {}", plan.meaning[i].at, std::strerror(-plan.hooks[i].status));
-        if (plan.meaning[i].role == Role::VmcsAccess) plan.evidence_complete = false;
-    }
-    if (unplaced) plan.notes.push_back(fmt::format("{} of {} probes could not be placed (first {}).", unplaced, plan.hooks.size(), first));
-}
-
 }  // namespace
 
 core::Result<std::uint64_t> walk_ring(std::span<const std::byte> ring, std::uint64_t tail, std::uint64_t head,
@@ -81,7 +67,7 @@ core::Result<std::uint64_t> walk_ring(std::span<const std::byte> ring, std::uint
     return tail;
 }
 
-core::Result<std::unique_ptr<Device>> Device::open(ProbePlan& plan, std::uint32_t tgid, std::uint32_t armed) {
+core::Result<std::unique_ptr<Device>> Device::open(ProbePlan& plan, std::uint32_t tgid, std::uint32_t armed, nested::EvidenceScope scope) {
     std::unique_ptr<Device> out(new Device);
     out->fd_ = ::open(kPath, O_RDWR | O_CLOEXEC);
     if (out->fd_ < 0) return tl::unexpected(open_error(errno));
@@ -92,20 +78,16 @@ core::Result<std::unique_ptr<Device>> Device::open(ProbePlan& plan, std::uint32_
     setup.nr_mems = static_cast<std::uint32_t>(plan.mems.size());
     setup.nr_fields = static_cast<std::uint32_t>(plan.fields.size());
     setup.nr_slots = out->slots_ = kSlots;
-    setup.hooks = reinterpret_cast<std::uintptr_t>(plan.hooks.data());
     setup.mems = reinterpret_cast<std::uintptr_t>(plan.mems.data());
     setup.fields = reinterpret_cast<std::uintptr_t>(plan.fields.data());
     setup.loaded_vmcs = plan.loaded_vmcs;
     setup.vmcs_in_loaded = plan.vmcs_in_loaded;
     setup.vmcs02 = plan.vmcs02;
-    setup.op_first = static_cast<std::int32_t>(vmx::Field::GUEST_PDPTR0);
-    setup.op_last = static_cast<std::int32_t>(vmx::Field::GUEST_PDPTR3) + 1;
-    setup.nr_fields_l1 = plan.fields_l1;
     setup.ring_bytes = kRingBytes;
     setup.armed = armed;
     setup.watchdog_ms = static_cast<std::uint32_t>(std::chrono::milliseconds(kWatchdog).count());
+    setup.watch = watch_of(plan, scope);
     if (::ioctl(out->fd_, VMXSCOPE_IOC_SETUP, &setup) < 0) return tl::unexpected(setup_error(errno, plan));
-    note_unplaced(plan);
     void* map = ::mmap(nullptr, kPage + kRingBytes, PROT_READ | PROT_WRITE, MAP_SHARED, out->fd_, 0);
     if (map == MAP_FAILED) return core::fail(fmt::format("The module's ring cannot be mapped: {}.", std::strerror(errno)));
     out->map_ = static_cast<std::byte*>(map);
@@ -134,6 +116,12 @@ void Device::keep_alive() {
 core::Result<void> Device::run(std::uint32_t slot, std::uint32_t armed, std::uint32_t flags) {
     const vmxscope_run c{slot, armed, flags, 0};
     if (::ioctl(fd_, VMXSCOPE_IOC_RUN, &c) < 0) return core::fail(fmt::format("The module refused to run a vCPU: {}.", std::strerror(errno)));
+    return {};
+}
+
+core::Result<void> Device::watch(ProbePlan& plan, nested::EvidenceScope scope) {
+    const vmxscope_watch c = watch_of(plan, scope);
+    if (::ioctl(fd_, VMXSCOPE_IOC_WATCH, &c) < 0) return core::fail(fmt::format("The module refused to change what is watched: {}.", std::strerror(errno)));
     return {};
 }
 

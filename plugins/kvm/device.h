@@ -41,14 +41,16 @@ struct SessionStatus {
 
 class Device {
   public:
-    /// Opens the device and places every hook. `armed`: stop classes of a vCPU when first seen. Hooks that could not be
-    /// placed although they were optional are added to plan.notes.
-    static core::Result<std::unique_ptr<Device>> open(ProbePlan& plan, std::uint32_t tgid, std::uint32_t armed);
+    /// Opens the device and places the hooks of `scope`; each hook of the plan gets its status. `armed`: stop classes of a
+    /// vCPU when first seen.
+    static core::Result<std::unique_ptr<Device>> open(ProbePlan& plan, std::uint32_t tgid, std::uint32_t armed, nested::EvidenceScope scope);
     ~Device();
     Device(const Device&) = delete;
     Device& operator=(const Device&) = delete;
 
     core::Result<void> run(std::uint32_t slot, std::uint32_t armed, std::uint32_t flags);
+    /// Places the hooks of `scope` and removes the others, of the plan that the device was opened with.
+    core::Result<void> watch(ProbePlan& plan, nested::EvidenceScope scope);
     core::Result<SessionStatus> status();
     /// Waits up to `limit` for records, then visits all there are. Returns how many.
     core::Result<std::size_t> read(std::chrono::milliseconds limit, const std::function<void(const RawRecord&)>& visit);

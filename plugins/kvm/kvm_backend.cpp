@@ -48,6 +48,7 @@ class OwnedAgentTarget : public core::Target {
     core::Result<void> interrupt() override { return remote_->interrupt(); }
     core::Result<core::History> history() override { return remote_->history(); }
     core::Result<nested::Transition> transition(std::uint64_t seq) override { return remote_->transition(seq); }
+    core::Result<void> set_evidence(nested::EvidenceScope scope) override { return remote_->set_evidence(scope); }
     core::Result<void> detach() override { return remote_->detach(); }
 
   private:

@@ -47,11 +47,15 @@ std::uint32_t stop_classes(StepKind k) {
     return kStopL1Exit | kStopNestedEntry | kStopL2Entry | kStopL2Exit | kStopNestedExit | kStopL1Entry;
 }
 
-std::optional<bool> ept_parameter() {
-    std::ifstream in("/sys/module/kvm_intel/parameters/ept");
+std::optional<bool> parameter(const char* name) {
+    std::ifstream in(std::string("/sys/module/kvm_intel/parameters/") + name);
     char c = 0;
     if (!(in >> c)) return std::nullopt;
     return c == 'Y' || c == '1';
+}
+
+Parameters kvm_parameters() {
+    return {parameter("ept"), parameter("enable_shadow_vmcs"), parameter("vpid"), parameter("unrestricted_guest")};
 }
 
 std::string cpu_name() {
@@ -75,7 +79,7 @@ struct Slot {
 
 class KvmTarget : public core::Target {
   public:
-    KvmTarget(ProbePlan plan, std::uint32_t pid) : plan_(std::move(plan)), pid_(pid), ept_(ept_parameter()) {}
+    KvmTarget(ProbePlan plan, std::uint32_t pid) : plan_(std::move(plan)), pid_(pid), parameters_(kvm_parameters()) {}
     ~KvmTarget() override {
         if (pidfd_ >= 0) ::close(pidfd_);
     }
@@ -88,6 +92,7 @@ class KvmTarget : public core::Target {
     Result<void> interrupt() override;
     Result<core::History> history() override;
     Result<Transition> transition(std::uint64_t seq) override;
+    Result<void> set_evidence(nested::EvidenceScope scope) override;
     Result<void> detach() override;
 
   private:
@@ -107,7 +112,8 @@ class KvmTarget : public core::Target {
 
     ProbePlan plan_;
     std::uint32_t pid_;
-    std::optional<bool> ept_;
+    Parameters parameters_;
+    nested::EvidenceScope scope_ = nested::EvidenceScope::Pdptrs;
     core::TargetInfo info_;
     std::unique_ptr<Device> device_;
     int pidfd_ = -1;
@@ -119,11 +125,12 @@ class KvmTarget : public core::Target {
     bool attaching_ = true;           // the first stop is still to come
     bool interrupted_ = false;
     bool gone_ = false;
+    bool changing_ = false;           // what is watched
     steady_clock::time_point attached_at_, asked_at_;
 };
 
 Result<void> KvmTarget::start(const AttachOptions& options) {
-    auto device = Device::open(plan_, pid_, VMXSCOPE_STOP_NOW);
+    auto device = Device::open(plan_, pid_, VMXSCOPE_STOP_NOW, scope_);
     if (!device) return tl::unexpected(device.error());
     device_ = std::move(*device);
     pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
@@ -137,7 +144,7 @@ Result<void> KvmTarget::start(const AttachOptions& options) {
     info_.cpu = cpu_name();
     info_.pid = pid_;
     info_.agent = VMXSCOPE_VERSION;
-    info_.notes = plan_.notes;
+    info_.notes = notes_of(plan_);
     running_ = true;
     attached_at_ = steady_clock::now();
     // Until now every vCPU was held at its first sight; the first crossing of any is where attaching ends.
@@ -149,7 +156,8 @@ Result<void> KvmTarget::start(const AttachOptions& options) {
 Slot& KvmTarget::slot_of(std::uint32_t index, std::uint32_t tid) {
     auto it = slots_.find(index);
     if (it == slots_.end()) {
-        it = slots_.emplace(index, Slot(Assembler(ept_, plan_.evidence_complete))).first;
+        it = slots_.emplace(index, Slot(Assembler(parameters_, {scope_, evidence_gap(plan_, scope_)}))).first;
+        if (changing_) it->second.assembler.change_begins();
         // Attaching ends at the first transition of any vCPU, so that there is something to show.
         it->second.going = attaching_;
         if (attaching_) it->second.step = StepKind::Transition;
@@ -377,6 +385,24 @@ Result<Transition> KvmTarget::transition(std::uint64_t seq) {
     if (history_.empty() || seq < history_.front().seq || seq > history_.back().seq)
         return core::fail(fmt::format("Transition {} is not kept (any more).", seq), fmt::format("The newest {} are.", kHistory));
     return history_[seq - history_.front().seq];
+}
+
+/// A vCPU that is held has no transition under way that evidence belongs to: it is held before its next VM-entry, where a
+/// nested entry is complete.
+Result<void> KvmTarget::set_evidence(nested::EvidenceScope scope) {
+    if (!device_) return core::fail("The guest has been left.");
+    if (scope == scope_) return {};
+    if (const auto ok = drain(milliseconds(0)); !ok) return ok;
+    for (auto& [index, slot] : slots_)
+        if (!slot.held) slot.assembler.change_begins();
+    changing_ = true;
+    const auto watched = device_->watch(plan_, scope);
+    if (watched) scope_ = scope;
+    const auto drained = drain(milliseconds(0));
+    changing_ = false;
+    for (auto& [index, slot] : slots_) slot.assembler.change_ends({scope_, evidence_gap(plan_, scope_)});
+    info_.notes = notes_of(plan_);
+    return watched ? drained : watched;
 }
 
 Result<void> KvmTarget::detach() {

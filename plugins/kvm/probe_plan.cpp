@@ -1,10 +1,13 @@
 #include "plugins/kvm/probe_plan.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <iterator>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -18,7 +21,11 @@ namespace vmxscope::kvm {
 namespace {
 
 constexpr const char* kModule = "kvm_intel";
-enum : std::uint32_t { kState = 1, kRegs = 2, kVmcs12 = 4, kCache = 8, kWhole = kState | kRegs | kVmcs12 | kCache };
+constexpr std::uint64_t kMostCode = 1u << 25;  // bytes of a module's text
+enum : std::uint32_t {
+    kState = 1, kRegs = 2, kVmcs12 = 4, kCache = 8, kWhole = kState | kRegs | kVmcs12 | kCache,
+    kInputs = 16,  // what prepare_vmcs02 and the exit's load of L1's state compute from: where a transition begins
+};
 
 // --- KVM's state ---------------------------------------------------------------------------------------------------
 
@@ -55,6 +62,20 @@ constexpr MemberRow kMembers[] = {
     {StateMember::HvEvmcsVmptr, "nested.hv_evmcs_vmptr", nullptr, nullptr, kState, false},
     {StateMember::HvEvmcs, "nested.hv_evmcs", nullptr, nullptr, kState, false},
     {StateMember::HvCleanFields, "nested.hv_evmcs", "hv_enlightened_vmcs", "hv_clean_fields", kState, false},
+    {StateMember::Cr0GuestOwnedBits, "vcpu.arch.cr0_guest_owned_bits", nullptr, nullptr, kInputs, false},
+    {StateMember::Cr4GuestOwnedBits, "vcpu.arch.cr4_guest_owned_bits", nullptr, nullptr, kInputs, false},
+    {StateMember::L1TscOffset, "vcpu.arch.l1_tsc_offset", nullptr, nullptr, kInputs, false},
+    {StateMember::L1TscScalingRatio, "vcpu.arch.l1_tsc_scaling_ratio", nullptr, nullptr, kInputs, false},
+    {StateMember::Pat, "vcpu.arch.pat", nullptr, nullptr, kInputs, false},
+    {StateMember::Dr7, "vcpu.arch.dr7", nullptr, nullptr, kInputs, false},
+    // v6.0 764643a6be07 and fa578398a0ba renamed the two: one of each pair exists.
+    {StateMember::PreVmenterDebugctl, "nested.pre_vmenter_debugctl", nullptr, nullptr, kInputs, false},
+    {StateMember::PreVmenterDebugctl, "nested.vmcs01_debugctl", nullptr, nullptr, kInputs, false},
+    {StateMember::PreVmenterBndcfgs, "nested.pre_vmenter_bndcfgs", nullptr, nullptr, kInputs, false},
+    {StateMember::PreVmenterBndcfgs, "nested.vmcs01_guest_bndcfgs", nullptr, nullptr, kInputs, false},
+    {StateMember::MpState, "vcpu.arch.mp_state", nullptr, nullptr, kInputs, false},
+    {StateMember::Vpid, "vpid", nullptr, nullptr, kInputs, false},
+    {StateMember::Vpid02, "nested.vpid02", nullptr, nullptr, kInputs, false},
     {StateMember::Vmcs12, "nested.cached_vmcs12", "vmcs12", "", kVmcs12, true},
 };
 
@@ -127,21 +148,20 @@ constexpr HookRow kHooks[] = {
     {Role::HardwareExit, {"vmx_vcpu_run"}, VMXSCOPE_AT_RETURN, VMXSCOPE_HOOK_IMAGE, kWhole, kStopL1Exit, kStopL2Exit},
     {Role::VmlaunchBegin, {"nested_vmx_run"}, VMXSCOPE_AT_ENTRY, 0, kState | kVmcs12, 0, 0},
     {Role::VmlaunchEnd, {"nested_vmx_run"}, VMXSCOPE_AT_RETURN, 0, kState | kRegs | kVmcs12, kStopNestedEntry, kStopNestedEntry},
-    {Role::NestedEntryBegin, {"nested_vmx_enter_non_root_mode"}, VMXSCOPE_AT_ENTRY, 0, kWhole, 0, 0},
+    {Role::NestedEntryBegin, {"nested_vmx_enter_non_root_mode"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE, kWhole | kInputs, 0, 0},
     {Role::Vmcs02Loaded, {"prepare_vmcs02_early"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE | VMXSCOPE_HOOK_LEVEL2, 0, 0, 0},
     {Role::NestedEntryEnd, {"nested_vmx_enter_non_root_mode"}, VMXSCOPE_AT_RETURN, VMXSCOPE_HOOK_IMAGE, kWhole, kStopNestedEntry, kStopNestedEntry},
     // v6.18 fbd1e0f19546 made nested_vmx_vmexit a wrapper of __nested_vmx_vmexit.
-    {Role::NestedExitBegin, {"__nested_vmx_vmexit", "nested_vmx_vmexit"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE, kWhole, 0, 0},
+    {Role::NestedExitBegin, {"__nested_vmx_vmexit", "nested_vmx_vmexit"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE, kWhole | kInputs, 0, 0},
     {Role::Vmcs02Leaves, {"vmx_switch_vmcs"}, VMXSCOPE_AT_ENTRY, VMXSCOPE_HOOK_IMAGE | VMXSCOPE_HOOK_LEVEL2, kCache, 0, 0},
     {Role::NestedExitEnd, {"__nested_vmx_vmexit", "nested_vmx_vmexit"}, VMXSCOPE_AT_RETURN, 0, kWhole, kStopNestedExit, kStopNestedExit},
 };
 
-vmxscope_hook make_hook(const std::string& function, std::uint64_t offset, vmxscope_hook_kind kind) {
+vmxscope_hook make_hook(std::uint64_t address, vmxscope_hook_kind kind) {
     vmxscope_hook hook{};
-    const std::string symbol = fmt::format("{}:{}", kModule, function);
-    std::strncpy(hook.symbol, symbol.c_str(), sizeof hook.symbol - 1);
-    hook.offset = static_cast<std::uint32_t>(offset);
+    hook.address = address;
     hook.kind = kind;
+    hook.sets = kAlways;
     return hook;
 }
 
@@ -162,7 +182,7 @@ core::Result<void> plan_functions(const Symbols& symbols, ProbePlan& plan) {
         if (!f)
             return core::fail(fmt::format("This kernel's {} has no function {}.", kModule, row.symbols[0]),
                               "This version of vmxscope does not know this KVM: please report the kernel's version.");
-        vmxscope_hook hook = make_hook(f->name, 0, row.kind);
+        vmxscope_hook hook = make_hook(f->address, row.kind);
         hook.flags = row.flags | (optional ? VMXSCOPE_HOOK_OPTIONAL : 0);
         hook.mem_groups = row.groups;
         hook.raise_l1 = row.raise_l1;
@@ -176,13 +196,14 @@ core::Result<void> plan_functions(const Symbols& symbols, ProbePlan& plan) {
 core::Result<void> plan_hardware_entry(const Symbols& symbols, const KernelMemory& memory, ProbePlan& plan) {
     const Function* run = symbols.find("vmx_vcpu_run");
     const Function* enter = symbols.find("vmx_vcpu_enter_exit");
-    vmxscope_hook hook = make_hook("vmx_vcpu_run", 0, VMXSCOPE_AT_ENTRY);
+    if (!run) return {};  // said by plan_functions()
+    vmxscope_hook hook = make_hook(run->address, VMXSCOPE_AT_ENTRY);
     std::string at = "vmx_vcpu_run";
-    if (run && enter) {
+    if (enter) {
         const auto code = memory.read(run->address, run->size);
         if (!code) return tl::unexpected(code.error());
         if (const auto call = find_call(*code, run->address, enter->address)) {
-            hook = make_hook("vmx_vcpu_run", *call, VMXSCOPE_AT_CALL);
+            hook = make_hook(run->address + *call, VMXSCOPE_AT_CALL);
             at = fmt::format("vmx_vcpu_run+{:#x}", *call);
         }
     }
@@ -196,6 +217,8 @@ core::Result<void> plan_hardware_entry(const Symbols& symbols, const KernelMemor
     return {};
 }
 
+// --- Fields ----------------------------------------------------------------------------------------------------------
+
 /// What an l1-exit and an l1-entry say of vmcs01: the exit, and where L1 is.
 constexpr vmx::Field kVmcs01Fields[] = {
     vmx::Field::VM_EXIT_REASON,       vmx::Field::EXIT_QUALIFICATION,      vmx::Field::VM_EXIT_INTR_INFO,      vmx::Field::VM_EXIT_INTR_ERROR_CODE,
@@ -203,17 +226,44 @@ constexpr vmx::Field kVmcs01Fields[] = {
     vmx::Field::GUEST_RSP,            vmx::Field::GUEST_RFLAGS,
 };
 
+/// What a nested entry begins from: what prepare_vmcs02 takes over from vmcs01 or merges with vmcs12.
+constexpr vmx::Field kVmcs01Inputs[] = {
+    vmx::Field::PIN_BASED_VM_EXEC_CONTROL,  vmx::Field::CPU_BASED_VM_EXEC_CONTROL,  vmx::Field::SECONDARY_VM_EXEC_CONTROL,
+    vmx::Field::TERTIARY_VM_EXEC_CONTROL,   vmx::Field::VM_ENTRY_CONTROLS,          vmx::Field::VM_EXIT_CONTROLS,
+    vmx::Field::EXCEPTION_BITMAP,           vmx::Field::PAGE_FAULT_ERROR_CODE_MASK, vmx::Field::PAGE_FAULT_ERROR_CODE_MATCH,
+    vmx::Field::TSC_OFFSET,                 vmx::Field::TSC_MULTIPLIER,             vmx::Field::CR0_GUEST_HOST_MASK,
+    vmx::Field::CR4_GUEST_HOST_MASK,        vmx::Field::VIRTUAL_PROCESSOR_ID,       vmx::Field::MSR_BITMAP,
+    vmx::Field::HOST_IA32_EFER,             vmx::Field::GUEST_IA32_EFER,            vmx::Field::GUEST_IA32_PAT,
+    vmx::Field::GUEST_IA32_DEBUGCTL,        vmx::Field::GUEST_CR0,                  vmx::Field::GUEST_CR3,
+    vmx::Field::GUEST_CR4,                  vmx::Field::EPT_POINTER,                vmx::Field::ENCLS_EXITING_BITMAP,
+    vmx::Field::XSS_EXIT_BITMAP,            vmx::Field::GUEST_BNDCFGS,              vmx::Field::PLE_GAP,
+    vmx::Field::PLE_WINDOW,                 vmx::Field::GUEST_DR7,
+};
+
+/// Those of vmcs01 first, so that of vmcs01 a prefix is read; the longer one only where a nested entry begins.
 void plan_fields(ProbePlan& plan) {
-    const auto of_vmcs01 = [](vmx::Field f) { return std::find(std::begin(kVmcs01Fields), std::end(kVmcs01Fields), f) != std::end(kVmcs01Fields); };
-    for (const vmx::Field f : kVmcs01Fields) plan.fields.push_back(static_cast<std::uint16_t>(f));
-    plan.fields_l1 = static_cast<std::uint32_t>(plan.fields.size());
-    for (const vmx::FieldInfo& f : vmx::all_fields())
-        if (!of_vmcs01(f.field)) plan.fields.push_back(static_cast<std::uint16_t>(f.field));
+    const auto add = [&](vmx::Field f) {
+        const auto encoding = static_cast<std::uint16_t>(f);
+        if (std::find(plan.fields.begin(), plan.fields.end(), encoding) == plan.fields.end()) plan.fields.push_back(encoding);
+    };
+    for (const vmx::Field f : kVmcs01Fields) add(f);
+    const auto at_hardware = static_cast<std::uint16_t>(plan.fields.size());
+    for (const vmx::Field f : kVmcs01Inputs) add(f);
+    const auto at_entry = static_cast<std::uint16_t>(plan.fields.size());
+    for (const vmx::FieldInfo& f : vmx::all_fields()) add(f.field);
+    for (std::size_t i = 0; i < plan.hooks.size(); ++i) {
+        plan.hooks[i].nr_fields_l1 = plan.meaning[i].role == Role::NestedEntryBegin ? at_entry : at_hardware;
+    }
 }
 
-bool may_be_pdptr(const VmcsAccess& access) {
-    return !access.encoding || (*access.encoding >= static_cast<unsigned>(vmx::Field::GUEST_PDPTR0) &&
-                                *access.encoding <= static_cast<unsigned>(vmx::Field::GUEST_PDPTR3) + 1u);
+// --- Evidence --------------------------------------------------------------------------------------------------------
+
+constexpr std::uint16_t kFirstPdptr = static_cast<std::uint16_t>(vmx::Field::GUEST_PDPTR0);
+constexpr std::uint16_t kLastPdptr = static_cast<std::uint16_t>(vmx::Field::GUEST_PDPTR3) + 1;  // its high half
+
+HookSet set_of(const VmcsAccess& access) {
+    const bool other = access.encoding && (*access.encoding < kFirstPdptr || *access.encoding > kLastPdptr);
+    return other ? kOtherAccesses : kPdptrAccesses;
 }
 
 /// These touch the shadow VMCS, or decode what L1 asked for: a field's encoding there is a variable, none of them touches
@@ -223,31 +273,94 @@ bool of_shadow_vmcs(std::string_view function) {
            function.starts_with("copy_vmcs12_to_shadow") || function.starts_with("handle_vmwrite");
 }
 
-core::Result<void> plan_evidence(const Symbols& symbols, const KernelMemory& memory, ProbePlan& plan) {
-    std::size_t memory_operands = 0;
-    for (const Function& f : symbols.functions()) {
-        if (f.size == 0 || f.size > 1u << 20) continue;
-        const auto code = memory.read(f.address, f.size);
-        if (!code) return tl::unexpected(code.error());
-        const VmcsAccesses accesses = find_vmcs_accesses(*code);
-        memory_operands += accesses.memory_operands;
-        for (const VmcsAccess& access : accesses.found) {
-            if (!may_be_pdptr(access) || (!access.encoding && of_shadow_vmcs(f.name))) continue;
-            vmxscope_hook hook = make_hook(f.name, access.offset, access.write ? VMXSCOPE_AT_VMWRITE : VMXSCOPE_AT_VMREAD);
-            hook.flags = VMXSCOPE_HOOK_OPTIONAL;
-            hook.field_reg = access.field_register;
-            hook.value_reg = access.value_register;
-            add(plan, Role::VmcsAccess, hook, fmt::format("{}+{:#x}", f.name, access.offset));
+/// Not between the two snapshots of any transition: one prints a VMCS after KVM failed, the other makes vmcs01.
+bool of_no_transition(std::string_view function) { return function.starts_with("dump_vmcs") || function.starts_with("init_vmcs"); }
+
+void plan_accesses(const Function& f, const VmcsAccesses& accesses, ProbePlan& plan) {
+    for (const VmcsAccess& access : accesses.found) {
+        const HookSet set = set_of(access);
+        if (!access.encoding && of_shadow_vmcs(f.name)) continue;
+        if (set == kOtherAccesses && of_no_transition(f.name)) continue;
+        if (access.in_memory) {
+            plan.memory_accesses.emplace_back(set, f.name);
+            continue;
         }
+        vmxscope_hook hook = make_hook(f.address + access.offset, access.write ? VMXSCOPE_AT_VMWRITE : VMXSCOPE_AT_VMREAD);
+        hook.flags = VMXSCOPE_HOOK_OPTIONAL;
+        hook.sets = set;
+        hook.field_reg = access.field_register;
+        hook.value_reg = access.value_register;
+        add(plan, Role::VmcsAccess, hook, fmt::format("{}+{:#x}", f.name, access.offset));
     }
-    if (memory_operands) {
-        plan.evidence_complete = false;
-        plan.notes.push_back(fmt::format("{} VMREAD/VMWRITE instructions of KVM have a memory operand and are not watched.", memory_operands));
-    }
+}
+
+core::Result<void> plan_evidence(const Symbols& symbols, const KernelMemory& memory, ProbePlan& plan) {
+    const auto functions = symbols.functions();
+    if (functions.empty()) return {};
+    // In one piece: a read of /proc/kcore takes its time, however short.
+    const std::uint64_t begin = functions.front().address, end = functions.back().address + functions.back().size;
+    if (end - begin > kMostCode) return core::fail(fmt::format("The code of {} is spread over {} bytes.", kModule, end - begin));
+    const auto code = memory.read(begin, end - begin);
+    if (!code) return tl::unexpected(code.error());
+    for (const Function& f : functions)
+        plan_accesses(f, find_vmcs_accesses(std::span(*code).subspan(f.address - begin, f.size)), plan);
+    if (plan.hooks.size() > VMXSCOPE_MAX_HOOKS)
+        return core::fail(fmt::format("This kernel's {} has {} VMREADs and VMWRITEs; the module hooks {} places.", kModule, plan.hooks.size(), VMXSCOPE_MAX_HOOKS));
     return {};
 }
 
+/// "prepare_vmcs02+0x10": prepare_vmcs02
+std::string function_of(const std::string& at) { return at.substr(0, at.find('+')); }
+
+void add_once(std::vector<std::string>& list, std::string name) {
+    if (std::find(list.begin(), list.end(), name) == list.end()) list.push_back(std::move(name));
+}
+
 }  // namespace
+
+vmxscope_watch watch_of(ProbePlan& plan, nested::EvidenceScope scope) {
+    vmxscope_watch w{};
+    w.hooks = reinterpret_cast<std::uintptr_t>(plan.hooks.data());
+    w.sets = kAlways;
+    if (scope != nested::EvidenceScope::None) w.sets |= kPdptrAccesses;
+    if (scope == nested::EvidenceScope::All) w.sets |= kOtherAccesses;
+    w.op_first = scope == nested::EvidenceScope::All ? 0 : kFirstPdptr;
+    w.op_last = scope == nested::EvidenceScope::All ? 0xffff : kLastPdptr;
+    return w;
+}
+
+std::vector<std::string> notes_of(const ProbePlan& plan) {
+    std::vector<std::string> notes = plan.notes, closed, refused;
+    std::string first;
+    for (std::size_t i = 0; i < plan.hooks.size(); ++i) {
+        const std::int32_t status = plan.hooks[i].status;
+        if (status >= 0) continue;
+        const bool lets_nobody = status == -EINVAL && plan.meaning[i].role == Role::VmcsAccess;
+        if (!lets_nobody && refused.empty()) first = std::strerror(-status);
+        add_once(lets_nobody ? closed : refused, function_of(plan.meaning[i].at));
+    }
+    if (!closed.empty())
+        notes.push_back(fmt::format("The kernel lets nobody probe {} (around the hardware VM-entry): VMREADs and VMWRITEs there are not seen.", fmt::join(closed, ", ")));
+    if (!refused.empty()) notes.push_back(fmt::format("The kernel refused probes in {} ({}).", fmt::join(refused, ", "), first));
+    std::vector<std::string> in_memory;
+    for (const auto& [set, function] : plan.memory_accesses) add_once(in_memory, function);
+    if (!in_memory.empty()) notes.push_back(fmt::format("VMREADs and VMWRITEs with a memory operand are not seen: in {}.", fmt::join(in_memory, ", ")));
+    return notes;
+}
+
+std::string evidence_gap(const ProbePlan& plan, nested::EvidenceScope scope) {
+    if (scope == nested::EvidenceScope::None) return "none is gathered.";
+    const bool all = scope == nested::EvidenceScope::All;
+    std::vector<std::string> missing;
+    for (std::size_t i = 0; i < plan.hooks.size(); ++i) {
+        const vmxscope_hook& h = plan.hooks[i];
+        if (h.status >= 0 || plan.meaning[i].role != Role::VmcsAccess) continue;
+        if (h.sets == kPdptrAccesses || (all && h.status != -EINVAL)) add_once(missing, function_of(plan.meaning[i].at));
+    }
+    for (const auto& [set, function] : plan.memory_accesses)
+        if (all || set == kPdptrAccesses) add_once(missing, function);
+    return missing.empty() ? "" : fmt::format("{} could not be probed.", fmt::join(missing, ", "));
+}
 
 core::Result<ProbePlan> plan_probes() {
     ProbePlan plan;

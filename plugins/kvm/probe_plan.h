@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/result.h"
+#include "nested/transition.h"
 #include "plugins/kvm/module/vmxscope_uapi.h"
 
 namespace vmxscope::kvm {
@@ -32,7 +34,8 @@ enum class Role : std::uint8_t {
 enum class StateMember : std::uint8_t {
     VcpuId, Regs, Cr0, Cr3, Cr4, Efer, Hflags, RegsAvail, RegsDirty, PdptrsFromUserspace, CachedPdptrs, Fail,
     DirtyVmcs12, NestedRunPending, NeedVmcs12ToShadowSync, NeedSyncVmcs02ToVmcs12Rare, CurrentVmptr,
-    HvEvmcsVmptr, HvEvmcs, HvCleanFields, Vmcs12,
+    HvEvmcsVmptr, HvEvmcs, HvCleanFields, Cr0GuestOwnedBits, Cr4GuestOwnedBits, L1TscOffset, L1TscScalingRatio, Pat, Dr7,
+    PreVmenterDebugctl, PreVmenterBndcfgs, MpState, Vpid, Vpid02, Vmcs12,
     Count,
 };
 
@@ -46,6 +49,13 @@ enum StopClass : std::uint32_t {
     kStopL1Entry = 1u << 5,
 };
 
+/// Bits of vmxscope_hook.sets.
+enum HookSet : std::uint32_t {
+    kAlways = 1u << 0,
+    kPdptrAccesses = 1u << 1,  // VMREADs and VMWRITEs that may be of GUEST_PDPTR0-3
+    kOtherAccesses = 1u << 2,
+};
+
 struct PlannedHook {
     Role role;
     std::string at;  // "prepare_vmcs02_rare.constprop.0+0x4a0": for evidence and for messages
@@ -57,16 +67,26 @@ struct ProbePlan {
     std::vector<vmxscope_mem> mems;
     std::vector<StateMember> mem_members;  // one for each mem
     std::vector<std::uint16_t> fields;
-    std::uint32_t fields_l1 = 0;  // the first so many are what is read of vmcs01
     vmxscope_chain loaded_vmcs{};
     std::int32_t vmcs_in_loaded = 0;
     std::int32_t vmcs02 = 0;
     std::optional<unsigned> pdptr_cache_bit;  // of regs_avail: VCPU_EXREG_PDPTR; clear = the cached PDPTRs mean nothing
     std::vector<std::string> notes;  // what this kernel does not have, and what that costs: one sentence each
-    bool evidence_complete = true;   // every VMREAD and VMWRITE that can be of GUEST_PDPTR0-3 is hooked
+    /// Functions with VMREADs or VMWRITEs of a memory operand, which cannot be hooked, by the set they belong to.
+    std::vector<std::pair<HookSet, std::string>> memory_accesses;
 };
 
 /// Fails, naming the symbol or member, when this kernel lacks what cannot be done without.
 core::Result<ProbePlan> plan_probes();
+
+/// The hooks and the encodings that a scope watches.
+vmxscope_watch watch_of(ProbePlan& plan, nested::EvidenceScope scope);
+
+/// What the plan's notes say, and which hooks the kernel refused (vmxscope_hook.status).
+std::vector<std::string> notes_of(const ProbePlan& plan);
+
+/// What a scope should watch and does not: "nested_vmx_vmexit could not be probed."; empty = nothing. Code that the
+/// kernel lets nobody probe (noinstr, around the hardware VM-entry) only counts where PDPTRs may be accessed in it.
+std::string evidence_gap(const ProbePlan& plan, nested::EvidenceScope scope);
 
 }  // namespace vmxscope::kvm

@@ -35,6 +35,9 @@ class LabTarget : public core::Target {
     core::Result<nested::Transition> transition(std::uint64_t seq) override {
         return explained(remote_->transition(seq));
     }
+    core::Result<void> set_evidence(nested::EvidenceScope scope) override {
+        return explained(remote_->set_evidence(scope));
+    }
 
     core::Result<void> detach() override {
         if (std::exchange(left_, true)) return {};

@@ -23,7 +23,8 @@ constexpr std::uint64_t kPae = 0x20, kPagingOn = 0x80000011, kLongModeGuest = 0x
 /// An Assembler fed as KvmTarget does it: what it completes is numbered at once.
 class Feed {
   public:
-    explicit Feed(bool evidence_complete = true) : assembler(true, evidence_complete) {}
+    explicit Feed(bool evidence_complete = true)
+        : assembler({true, true, true, false}, {nested::EvidenceScope::Pdptrs, evidence_complete ? "" : "nested_vmx_run could not be probed."}) {}
 
     /// Returns how many transitions the record completed.
     std::size_t operator()(const Record& r) {
@@ -508,7 +509,7 @@ TEST(Assembler, Vmcs02IsAsOfTheTransitionThatReadItLast) {
 }
 
 TEST(Assembler, NumbersOfOtherVcpusBetweenDoNotDisturbAsOf) {
-    Assembler a(true, true);
+    Assembler a({}, {});
     auto exit = a.take(sample_of(at(Role::HardwareExit, true, cr3(1))));
     a.number(exit.at(0), 10);
     auto entry = a.take(sample_of(at(Role::HardwareEntry, false)));
@@ -516,6 +517,99 @@ TEST(Assembler, NumbersOfOtherVcpusBetweenDoNotDisturbAsOf) {
     EXPECT_EQ(exit[0].vmcs02_as_of, 10u);
     EXPECT_EQ(entry[0].seq, 17u);
     EXPECT_EQ(entry[0].vmcs02_as_of, 10u);
+}
+
+TEST(Assembler, AnEntryCarriesVmcs01AsItBegan) {
+    Feed feed;
+    feed(at(Role::NestedEntryBegin, false, {{Field::GUEST_CR0, Value::of(0x31)}, {Field::GUEST_CR4, Value::of(0x2020)}}));
+    feed(at(Role::Vmcs02Loaded, true, {{Field::GUEST_CR0, Value::of(0x80000031)}}));
+    feed(at(Role::NestedEntryEnd, true));
+    feed(at(Role::BeforeEntry, true));
+    ASSERT_EQ(feed.out.size(), 1u);
+    EXPECT_EQ(feed.out[0].vmcs01[Field::GUEST_CR0], Value::of(0x31));
+    EXPECT_EQ(feed.out[0].vmcs01[Field::GUEST_CR4], Value::of(0x2020));
+    EXPECT_FALSE(feed.out[0].vmcs01[Field::GUEST_RIP].known());
+}
+
+TEST(Assembler, Vmcs01IsOfTheTransitionThatReadItAndOfNoOther) {
+    Feed feed;
+    feed(at(Role::HardwareExit, false, {{Field::VM_EXIT_REASON, Value::of(10)}}));
+    feed(at(Role::HardwareExit, true, {{Field::VM_EXIT_REASON, Value::of(12)}}));
+    feed(at(Role::NestedExitBegin, true));
+    feed(at(Role::NestedExitEnd, false));
+    ASSERT_EQ(feed.out.size(), 3u);
+    EXPECT_EQ(feed.out[0].vmcs01[Field::VM_EXIT_REASON], Value::of(10));
+    EXPECT_FALSE(feed.out[1].vmcs01.any_known()) << "vmcs02 was loaded";
+    EXPECT_FALSE(feed.out[2].vmcs01.any_known());
+}
+
+TEST(Assembler, WhatKvmComputesFromIsOfTheBeginningOfAnEntry) {
+    Feed feed;
+    Record begin = at(Role::NestedEntryBegin, false);
+    begin.state = {{StateMember::Cr0GuestOwnedBits, 8}, {StateMember::Cr4GuestOwnedBits, 0x78e}, {StateMember::L1TscOffset, ~0ull - 5},
+                   {StateMember::L1TscScalingRatio, 1ull << 48}, {StateMember::Pat, 7}, {StateMember::Dr7, 0x400},
+                   {StateMember::PreVmenterDebugctl, 1}, {StateMember::PreVmenterBndcfgs, 2}, {StateMember::MpState, 3},
+                   {StateMember::Vpid, 4}, {StateMember::Vpid02, 5}, {StateMember::Cr3, 6}};
+    feed(begin);
+    Record end = at(Role::NestedEntryEnd, true);
+    end.state = {{StateMember::Cr0GuestOwnedBits, 0}, {StateMember::Dr7, 0x401}, {StateMember::Cr3, 0x9000}};
+    feed(end);
+    feed(at(Role::BeforeEntry, true));
+    const nested::Context& c = feed.out.at(0).context;
+    EXPECT_EQ(c.cr0_guest_owned_bits, 8u);
+    EXPECT_EQ(c.cr4_guest_owned_bits, 0x78eu);
+    EXPECT_EQ(c.l1_tsc_offset, ~0ull - 5);
+    EXPECT_EQ(c.l1_tsc_scaling_ratio, 1ull << 48);
+    EXPECT_EQ(c.pat, 7u);
+    EXPECT_EQ(c.dr7, 0x400u);
+    EXPECT_EQ(c.pre_vmenter_debugctl, 1u);
+    EXPECT_EQ(c.pre_vmenter_bndcfgs, 2u);
+    EXPECT_EQ(c.mp_state, 3u);
+    EXPECT_EQ(c.vpid, 4u);
+    EXPECT_EQ(c.vpid02, 5u);
+    EXPECT_EQ(c.cr3, 0x9000u) << "of L2, once it is installed";
+    EXPECT_EQ(c.enable_shadow_vmcs, true);
+    EXPECT_EQ(c.enable_vpid, true);
+    EXPECT_EQ(c.enable_unrestricted_guest, false);
+}
+
+TEST(Assembler, AScopeThatChangesBetweenTransitionsLeavesBothWhole) {
+    Feed feed;
+    enter(feed);
+    feed(at(Role::BeforeEntry, true));
+    feed.assembler.change_ends({nested::EvidenceScope::All, ""});
+    feed(at(Role::NestedExitBegin, true));
+    feed(at(Role::NestedExitEnd, false));
+    ASSERT_EQ(feed.out.size(), 2u);
+    EXPECT_EQ(feed.out[0].evidence_scope, nested::EvidenceScope::Pdptrs);
+    EXPECT_EQ(feed.out[1].evidence_scope, nested::EvidenceScope::All);
+    for (const Transition& t : feed.out) EXPECT_FALSE(incomplete(t));
+}
+
+TEST(Assembler, WhatIsUnderWayWhileTheScopeChangesIsIncomplete) {
+    Feed feed;
+    feed.assembler.change_begins();
+    enter(feed);
+    feed(at(Role::BeforeEntry, true));
+    feed(at(Role::NestedExitBegin, true));
+    feed.assembler.change_ends({nested::EvidenceScope::All, ""});
+    feed(at(Role::NestedExitEnd, false));
+    enter(feed);
+    feed(at(Role::BeforeEntry, true));
+    ASSERT_EQ(feed.out.size(), 3u);
+    EXPECT_TRUE(incomplete(feed.out[0]));
+    EXPECT_TRUE(incomplete(feed.out[1]));
+    EXPECT_EQ(feed.out[1].evidence_scope, nested::EvidenceScope::Pdptrs) << "as it began";
+    EXPECT_FALSE(incomplete(feed.out[2]));
+}
+
+TEST(Assembler, AccessesOfAVcpuThatMakesNoTransitionAreBoundedAndCounted) {
+    Feed feed;
+    for (int i = 0; i < 20000; ++i) feed.op("vmx_get_segment+0x10");
+    feed(at(Role::HardwareExit, false));
+    ASSERT_EQ(feed.out.size(), 1u);
+    EXPECT_LT(feed.out[0].evidence.size(), 20000u);
+    EXPECT_EQ(feed.out[0].evidence.size() + feed.out[0].lost_before, 20000u);
 }
 
 }  // namespace

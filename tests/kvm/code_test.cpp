@@ -58,7 +58,7 @@ TEST(VmcsAccesses, HandAssembledInstructionsAreFoundWithOffsetOperandsAndConstan
     EXPECT_EQ(all.found[1].value_register, kRsi);
     EXPECT_EQ(all.found[1].encoding, 0x280c);
     EXPECT_EQ(all.undecodable, 0u);
-    EXPECT_EQ(all.memory_operands, 0u);
+    EXPECT_FALSE(all.found[0].in_memory);
 }
 
 TEST(VmcsAccesses, TheAssemblersOwnBytesReadTheSame) {
@@ -81,10 +81,15 @@ TEST(VmcsAccesses, RegistersR8ToR15AreNumberedAsTheProcessorDoes) {
     EXPECT_EQ(all[1].encoding, 0x280c);
 }
 
-TEST(VmcsAccesses, MemoryOperandsAreCountedNotListed) {
-    const auto all = find_vmcs_accesses({memory_operands, memory_operands_end});
-    EXPECT_TRUE(all.found.empty());
-    EXPECT_EQ(all.memory_operands, 2u);
+TEST(VmcsAccesses, AMemoryOperandIsToldWithTheField) {
+    const auto all = FOUND(memory_operands);
+    ASSERT_EQ(all.size(), 2u);
+    for (const VmcsAccess& a : all) {
+        EXPECT_TRUE(a.in_memory);
+        EXPECT_EQ(a.encoding, 0x280a);
+    }
+    EXPECT_FALSE(all[0].write);
+    EXPECT_TRUE(all[1].write);
 }
 
 TEST(VmcsAccesses, AVmreadIntoItsOwnFieldRegisterForgetsTheConstant) {

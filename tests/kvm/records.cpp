@@ -18,7 +18,7 @@ constexpr Field kFields[] = {Field::VM_EXIT_REASON,    Field::EXIT_QUALIFICATION
 constexpr std::uint32_t kFieldsOfL1 = 3;
 
 bool has_image(Role role) {
-    return role != Role::VmlaunchBegin && role != Role::VmlaunchEnd && role != Role::NestedEntryBegin && role != Role::NestedExitEnd;
+    return role != Role::VmlaunchBegin && role != Role::VmlaunchEnd && role != Role::NestedExitEnd;
 }
 
 std::uint32_t size_of(StateMember m) {
@@ -30,7 +30,10 @@ std::uint32_t size_of(StateMember m) {
         case StateMember::Hflags:
         case StateMember::RegsAvail:
         case StateMember::RegsDirty:
+        case StateMember::MpState:
+        case StateMember::Vpid:
         case StateMember::HvCleanFields: return 4;
+        case StateMember::Vpid02: return 2;
         case StateMember::DirtyVmcs12:
         case StateMember::NestedRunPending:
         case StateMember::Fail:
@@ -46,6 +49,7 @@ ProbePlan make_plan() {
         vmxscope_hook hook{};
         hook.mem_groups = 1;
         hook.flags = has_image(role) ? VMXSCOPE_HOOK_IMAGE : 0;
+        hook.nr_fields_l1 = role == Role::NestedEntryBegin ? static_cast<std::uint16_t>(std::size(kFields)) : std::uint16_t{kFieldsOfL1};
         plan.hooks.push_back(hook);
         plan.meaning.push_back({role, "hook"});
     }
@@ -57,7 +61,6 @@ ProbePlan make_plan() {
         plan.mem_members.push_back(static_cast<StateMember>(i));
     }
     for (const Field f : kFields) plan.fields.push_back(static_cast<std::uint16_t>(f));
-    plan.fields_l1 = kFieldsOfL1;
     return plan;
 }
 
@@ -94,7 +97,7 @@ std::uint8_t status_of(const vmx::Value& v) {
 
 std::uint32_t fields_in(const Record& r) {
     if (!has_image(r.role)) return 0;
-    return r.level2 ? static_cast<std::uint32_t>(std::size(kFields)) : kFieldsOfL1;
+    return r.level2 ? static_cast<std::uint32_t>(std::size(kFields)) : small_plan().hooks[static_cast<std::size_t>(r.role)].nr_fields_l1;
 }
 
 }  // namespace

@@ -12,8 +12,8 @@
 
 namespace vmxscope::kvm {
 
-/// Every hook carries every StateMember; those with an image read the same fields as plan_probes() asks for first of
-/// vmcs01 (VM_EXIT_REASON, EXIT_QUALIFICATION, GUEST_RIP), then some of vmcs02.
+/// Every hook carries every StateMember; those with an image read three fields of vmcs01 (VM_EXIT_REASON,
+/// EXIT_QUALIFICATION, GUEST_RIP), all where a nested entry begins, and some more of vmcs02.
 const ProbePlan& small_plan();
 
 /// What one hook's record says. Members that are not named read as 0, fields that are not named as not read.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Placing the hooks that the agent asked for, and making a record when one fires. Handlers run with preemption off. */
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/tsc.h>
@@ -142,9 +143,10 @@ static void add_mems(struct session *s, const struct hook *hook, unsigned long v
 	}
 }
 
-static void add_image(struct session *s, bool known, phys_addr_t pa, struct vmxscope_record *r)
+static void add_image(struct session *s, const struct hook *hook, bool known, phys_addr_t pa,
+		      struct vmxscope_record *r)
 {
-	u32 n = r->flags & VMXSCOPE_REC_LEVEL2 ? s->setup.nr_fields : s->setup.nr_fields_l1;
+	u32 n = r->flags & VMXSCOPE_REC_LEVEL2 ? s->setup.nr_fields : hook->spec.nr_fields_l1;
 	u64 *values = (u64 *)((u8 *)r + r->size);
 	u8 *status = (u8 *)(values + n);
 
@@ -170,7 +172,7 @@ static void record_hook(struct hook *hook, struct slot *slot, const struct pt_re
 	};
 	add_mems(s, hook, slot->vcpu, r);
 	if (hook->spec.flags & VMXSCOPE_HOOK_IMAGE)
-		add_image(s, known, pa, r);
+		add_image(s, hook, known, pa, r);
 	emit(slot, r);
 }
 
@@ -216,7 +218,9 @@ static int at_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 
 static bool wanted_op(struct session *s, unsigned long encoding)
 {
-	return encoding <= 0xffff && (s32)encoding >= s->setup.op_first && (s32)encoding <= s->setup.op_last;
+	const struct vmxscope_watch *w = &s->setup.watch;
+
+	return encoding <= 0xffff && (s32)encoding >= READ_ONCE(w->op_first) && (s32)encoding <= READ_ONCE(w->op_last);
 }
 
 /* An access seen: of vmcs02, or of vmcs01, by what KVM has loaded. */
@@ -270,7 +274,7 @@ static int place(struct hook *hook)
 
 	if (spec->kind == VMXSCOPE_AT_RETURN) {
 		hook->krp = (struct kretprobe){
-			.kp.symbol_name = spec->symbol,
+			.kp.addr = (kprobe_opcode_t *)spec->address,
 			.entry_handler = return_begins,
 			.handler = at_return,
 			.data_size = sizeof(unsigned long),
@@ -278,7 +282,7 @@ static int place(struct hook *hook)
 		};
 		return register_kretprobe(&hook->krp);
 	}
-	hook->kp = (struct kprobe){ .symbol_name = spec->symbol, .offset = spec->offset };
+	hook->kp = (struct kprobe){ .addr = (kprobe_opcode_t *)spec->address };
 	if (spec->kind == VMXSCOPE_AT_VMREAD) {
 		hook->kp.pre_handler = before_vmread;
 		hook->kp.post_handler = after_vmread;
@@ -288,14 +292,20 @@ static int place(struct hook *hook)
 	return register_kprobe(&hook->kp);
 }
 
-/* Places every hook; on the first that is needed and cannot be, the errno (its status says which). */
-int place_hooks(struct session *s)
+/* Places the hooks of these sets; on the first that is needed and cannot be, the errno (its status says which). */
+int place_hooks(struct session *s, u32 sets)
 {
 	u32 i;
 
 	for (i = 0; i < s->setup.nr_hooks; i++) {
 		struct hook *hook = &s->hooks[i];
 
+		if (hook->placed || !(hook->spec.sets & sets))
+			continue;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		/* Hundreds take a while; the agent, waiting for us, is not silent. */
+		WRITE_ONCE(s->last_ioctl, jiffies);
 		hook->spec.status = place(hook);
 		hook->placed = !hook->spec.status;
 		if (hook->spec.status && !(hook->spec.flags & VMXSCOPE_HOOK_OPTIONAL))
@@ -304,16 +314,27 @@ int place_hooks(struct session *s)
 	return 0;
 }
 
-/* After this no handler runs and none will. In one go, as each removal would wait for RCU. */
-void remove_hooks(struct session *s)
+static u32 missed_by(const struct hook *hook)
+{
+	if (hook->spec.kind == VMXSCOPE_AT_RETURN)
+		return hook->krp.nmissed + hook->krp.kp.nmissed;
+	return hook->kp.nmissed;
+}
+
+/*
+ * Removes the hooks of none of these sets: no handler of theirs runs after this. In one go, as each removal would wait
+ * for RCU.
+ */
+void remove_hooks(struct session *s, u32 keep_sets)
 {
 	u32 i, probes = 0, returns = 0;
 
 	for (i = 0; i < s->setup.nr_hooks; i++) {
 		struct hook *hook = &s->hooks[i];
 
-		if (!hook->placed)
+		if (!hook->placed || (hook->spec.sets & keep_sets))
 			continue;
+		s->missed_before += missed_by(hook);
 		if (hook->spec.kind == VMXSCOPE_AT_RETURN)
 			s->krps[returns++] = &hook->krp;
 		else
@@ -326,17 +347,10 @@ void remove_hooks(struct session *s)
 
 u32 missed_hits(struct session *s)
 {
-	u32 i, missed = atomic_read(&s->no_slot);
+	u32 i, missed = atomic_read(&s->no_slot) + s->missed_before;
 
-	for (i = 0; i < s->setup.nr_hooks; i++) {
-		struct hook *hook = &s->hooks[i];
-
-		if (!hook->placed)
-			continue;
-		if (hook->spec.kind == VMXSCOPE_AT_RETURN)
-			missed += hook->krp.nmissed + hook->krp.kp.nmissed;
-		else
-			missed += hook->kp.nmissed;
-	}
+	for (i = 0; i < s->setup.nr_hooks; i++)
+		if (s->hooks[i].placed)
+			missed += missed_by(&s->hooks[i]);
 	return missed;
 }

@@ -30,7 +30,7 @@ static int check_setup(const struct vmxscope_setup *c)
 		return -E2BIG;
 	if (!is_power_of_2(c->ring_bytes) || c->ring_bytes < VMXSCOPE_MIN_RING || c->ring_bytes > VMXSCOPE_MAX_RING)
 		return -EINVAL;
-	if (!chain_ok(&c->loaded_vmcs) || !c->watchdog_ms || c->nr_fields_l1 > c->nr_fields)
+	if (!chain_ok(&c->loaded_vmcs) || !c->watchdog_ms)
 		return -EINVAL;
 	return 0;
 }
@@ -51,8 +51,8 @@ static int check_hook(const struct session *s, const struct vmxscope_hook *h)
 	u64 size = sizeof(struct vmxscope_record);
 	u32 i;
 
-	if (h->kind > VMXSCOPE_AT_VMWRITE || h->field_reg > 15 || h->value_reg > 15 ||
-	    strnlen(h->symbol, VMXSCOPE_SYMBOL) == VMXSCOPE_SYMBOL)
+	if (h->kind > VMXSCOPE_AT_VMWRITE || h->field_reg > 15 || h->value_reg > 15 || !h->address ||
+	    h->nr_fields_l1 > s->setup.nr_fields)
 		return -EINVAL;
 	for (i = 0; i < s->setup.nr_mems; i++)
 		if (s->mems[i].groups & h->mem_groups)
@@ -117,7 +117,7 @@ static int make_slots(struct session *s)
 static int take_lists(struct session *s)
 {
 	const struct vmxscope_setup *c = &s->setup;
-	struct vmxscope_hook __user *from = u64_to_user_ptr(c->hooks);
+	struct vmxscope_hook __user *from = u64_to_user_ptr(c->watch.hooks);
 	u32 i;
 	int e;
 
@@ -142,9 +142,9 @@ static int take_lists(struct session *s)
 	return e;
 }
 
-static int give_statuses(struct session *s)
+static int give_statuses(struct session *s, u64 hooks)
 {
-	struct vmxscope_hook __user *to = u64_to_user_ptr(s->setup.hooks);
+	struct vmxscope_hook __user *to = u64_to_user_ptr(hooks);
 	u32 i;
 
 	for (i = 0; i < s->setup.nr_hooks; i++)
@@ -161,7 +161,7 @@ static void stop_watching(struct session *s)
 {
 	WRITE_ONCE(s->closing, true);
 	let_all_go(s);
-	remove_hooks(s);
+	remove_hooks(s, 0);
 	let_all_go(s);
 	wait_event(s->idle, !atomic_read(&s->queued));
 	irq_work_sync(&s->wake);
@@ -187,8 +187,8 @@ static int setup(struct session *s, const struct vmxscope_setup __user *arg)
 	if (!e)
 		e = ring_init(&s->ring, s->setup.ring_bytes);
 	if (!e) {
-		e = place_hooks(s);
-		e2 = give_statuses(s);
+		e = place_hooks(s, s->setup.watch.sets);
+		e2 = give_statuses(s, s->setup.watch.hooks);
 		e = e ?: e2;
 		if (e)
 			stop_watching(s);
@@ -198,6 +198,22 @@ static int setup(struct session *s, const struct vmxscope_setup __user *arg)
 	else
 		smp_store_release(&s->ready, true);
 	return e;
+}
+
+/* vCPUs may run meanwhile: a probe that comes or goes is seen by what it is then hit by. */
+static int watch(struct session *s, const struct vmxscope_watch __user *arg)
+{
+	struct vmxscope_watch c;
+	int e, e2;
+
+	if (copy_from_user(&c, arg, sizeof(c)))
+		return -EFAULT;
+	remove_hooks(s, c.sets);
+	WRITE_ONCE(s->setup.watch.op_first, c.op_first);
+	WRITE_ONCE(s->setup.watch.op_last, c.op_last);
+	e = place_hooks(s, c.sets);
+	e2 = give_statuses(s, c.hooks);
+	return e ?: e2;
 }
 
 static void kick(struct session *s, struct slot *slot)
@@ -284,6 +300,8 @@ static long vmxscope_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 		e = run(s, p);
 	else if (cmd == VMXSCOPE_IOC_STATUS)
 		e = status(s, p);
+	else if (cmd == VMXSCOPE_IOC_WATCH)
+		e = watch(s, p);
 	else if (cmd == VMXSCOPE_IOC_PING)
 		e = 0;
 	else

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The ring: whole records only, never overwritten, never waited for. A record that finds no room is counted. */
+#include <linux/percpu.h>
 #include <linux/vmalloc.h>
 
 #include "session.h"
+
+/*
+ * This processor holds a ring's lock. A perf NMI then may read the guest's RIP by a VMREAD of KVM's that is hooked. (An
+ * int3 counts as NMI, too, so in_nmi() does not tell.)
+ */
+static DEFINE_PER_CPU(bool, writing);
 
 int ring_init(struct ring *ring, u32 bytes)
 {
@@ -30,14 +37,20 @@ u64 ring_used(const struct ring *ring)
 	return used > ring->bytes ? ring->bytes : used;
 }
 
-/* Copies one record in, padding to the ring's end when it would wrap. False: no room. Any context but NMI. */
+/* Copies one record in, padding to the ring's end when it would wrap. False: no room, or called from within itself. */
 bool ring_write(struct ring *ring, const struct vmxscope_record *record)
 {
 	unsigned long flags;
 	u32 at, to_end, need = record->size;
 	bool room;
 
-	raw_spin_lock_irqsave(&ring->lock, flags);
+	local_irq_save(flags);
+	if (__this_cpu_read(writing)) {
+		local_irq_restore(flags);
+		return false;
+	}
+	__this_cpu_write(writing, true);
+	raw_spin_lock(&ring->lock);
 	at = ring->head & (ring->bytes - 1);
 	to_end = ring->bytes - at;
 	if (need > to_end)
@@ -54,6 +67,8 @@ bool ring_write(struct ring *ring, const struct vmxscope_record *record)
 		ring->head += need;
 		smp_store_release(&ring->page->head, ring->head);
 	}
-	raw_spin_unlock_irqrestore(&ring->lock, flags);
+	raw_spin_unlock(&ring->lock);
+	__this_cpu_write(writing, false);
+	local_irq_restore(flags);
 	return room;
 }

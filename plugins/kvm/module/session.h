@@ -54,9 +54,9 @@ struct hook {
 
 struct session {
 	struct mutex lock;			/* ioctls, mmap */
-	bool ready;				/* setup done: everything below is constant but the slots' state */
+	bool ready;				/* setup done: what below does not change is constant */
 	bool closing;
-	struct vmxscope_setup setup;
+	struct vmxscope_setup setup;		/* constant but for setup.watch */
 	struct hook *hooks;
 	struct kprobe **kps;			/* nr_hooks of each: what remove_hooks() removes */
 	struct kretprobe **krps;
@@ -68,6 +68,7 @@ struct session {
 	raw_spinlock_t slot_lock;		/* adding a slot, slot->task */
 	u32 default_armed;
 	atomic_t no_slot;
+	u32 missed_before;			/* by probes that were removed */
 	unsigned long last_ioctl;		/* jiffies */
 	atomic_t queued;			/* task works queued or running */
 	wait_queue_head_t idle;			/* … all gone */
@@ -88,8 +89,8 @@ bool loaded_vmcs(struct session *s, unsigned long vcpu, phys_addr_t *pa, bool *i
 bool read_image(struct session *s, phys_addr_t expected, u32 n, u64 *values, u8 *status);
 
 /* hooks.c */
-int place_hooks(struct session *s);
-void remove_hooks(struct session *s);
+int place_hooks(struct session *s, u32 sets);
+void remove_hooks(struct session *s, u32 keep_sets);
 u32 missed_hits(struct session *s);
 void emit_simple(struct slot *slot, u16 type, u32 flags, u64 arg0, u64 arg1, u16 hook);
 

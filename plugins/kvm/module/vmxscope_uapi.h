@@ -12,9 +12,9 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define VMXSCOPE_ABI 1
+#define VMXSCOPE_ABI 2
 
-#define VMXSCOPE_MAX_HOOKS 1024
+#define VMXSCOPE_MAX_HOOKS 4096
 #define VMXSCOPE_MAX_MEMS 256
 #define VMXSCOPE_MAX_FIELDS 512
 #define VMXSCOPE_MAX_SLOTS 512
@@ -23,7 +23,6 @@
 #define VMXSCOPE_MIN_RING (1u << 16)
 #define VMXSCOPE_MAX_RING (1u << 26)
 #define VMXSCOPE_CHAIN 4
-#define VMXSCOPE_SYMBOL 96
 
 /*
  * From a struct kvm_vcpu * to an address: add offset[0]; for each further offset
@@ -43,11 +42,11 @@ struct vmxscope_mem {
 };
 
 enum vmxscope_hook_kind {
-	VMXSCOPE_AT_ENTRY = 0,		/* symbol's first instruction; RDI is the vCPU */
-	VMXSCOPE_AT_RETURN = 1,		/* symbol's return; the vCPU is RDI as it was at entry */
-	VMXSCOPE_AT_CALL = 2,		/* symbol+offset is a call; RDI is the vCPU */
-	VMXSCOPE_AT_VMREAD = 3,		/* symbol+offset is a VMREAD to a register; the vCPU is the thread's */
-	VMXSCOPE_AT_VMWRITE = 4,	/* symbol+offset is a VMWRITE from a register; likewise */
+	VMXSCOPE_AT_ENTRY = 0,		/* a function's first instruction; RDI is the vCPU */
+	VMXSCOPE_AT_RETURN = 1,		/* the function's return; the vCPU is RDI as it was at entry */
+	VMXSCOPE_AT_CALL = 2,		/* a call; RDI is the vCPU */
+	VMXSCOPE_AT_VMREAD = 3,		/* a VMREAD to a register; the vCPU is the thread's */
+	VMXSCOPE_AT_VMWRITE = 4,	/* a VMWRITE from a register; likewise */
 };
 
 #define VMXSCOPE_HOOK_IMAGE	(1u << 0)	/* read the fields of the loaded VMCS */
@@ -56,36 +55,43 @@ enum vmxscope_hook_kind {
 #define VMXSCOPE_HOOK_LEVEL2	(1u << 3)	/* no record unless vmcs02 is the loaded VMCS; holds all the same */
 
 struct vmxscope_hook {
-	char symbol[VMXSCOPE_SYMBOL];	/* "kvm_intel:vmx_vcpu_run", zero-terminated */
-	__u32 offset;			/* bytes from the symbol; 0 for AT_ENTRY and AT_RETURN */
+	__u64 address;			/* of the instruction; AT_RETURN: of the function */
 	__u32 kind;			/* enum vmxscope_hook_kind */
 	__u32 flags;
 	__u32 mem_groups;
+	__u32 sets;			/* the hook is placed while one of these bits is in vmxscope_watch.sets */
 	__u32 raise_l1;			/* stop classes raised when it fires with a VMCS other than vmcs02 loaded */
 	__u32 raise_l2;			/* … with vmcs02 loaded */
+	__u16 nr_fields_l1;		/* HOOK_IMAGE: the first so many fields are read of a VMCS other than vmcs02 */
 	__u8 field_reg, value_reg;	/* AT_VMREAD, AT_VMWRITE: register numbers of the operands, 0 = RAX … 15 = R15 */
-	__u16 reserved;
 	__s32 status;			/* out: 0, or the negative errno of placing it */
 };
 
 /* Stop classes are the agent's own bits; this one stops a vCPU at its next PRE_ENTRY whatever was raised. */
 #define VMXSCOPE_STOP_NOW (1u << 31)
 
+/* Which hooks are placed from now on. Those of other sets are not, and cost nothing. */
+struct vmxscope_watch {
+	__u64 hooks;			/* struct vmxscope_hook *: read at setup; status is written back */
+	__u32 sets;
+	__s32 op_first, op_last;	/* encodings, inclusive, of the accesses that AT_VMREAD and AT_VMWRITE record */
+	__u32 reserved;
+};
+
 struct vmxscope_setup {
 	__u32 abi;			/* VMXSCOPE_ABI */
 	__u32 tgid;			/* the VMM's process; others' vCPUs are passed by */
 	__u32 nr_hooks, nr_mems, nr_fields, nr_slots;
-	__u64 hooks;			/* struct vmxscope_hook *: read, and status written back */
 	__u64 mems;			/* struct vmxscope_mem * */
 	__u64 fields;			/* __u16 *: VMCS encodings of an image, in order */
 	struct vmxscope_chain loaded_vmcs; /* address of vcpu_vmx.loaded_vmcs */
 	__s32 vmcs_in_loaded;		/* offsetof(struct loaded_vmcs, vmcs) */
 	__s32 vmcs02;			/* offset of nested.vmcs02 from the vCPU */
-	__s32 op_first, op_last;	/* AT_VMREAD/AT_VMWRITE: encodings recorded (inclusive range) */
 	__u32 ring_bytes;		/* power of two */
 	__u32 armed;			/* stop classes of a vCPU when it is first seen */
 	__u32 watchdog_ms;		/* held vCPUs run on when no ioctl came for so long */
-	__u32 nr_fields_l1;		/* the first so many fields are all that is read of a VMCS other than vmcs02 */
+	__u32 reserved;
+	struct vmxscope_watch watch;	/* the hooks, and which of them to begin with */
 };
 
 #define VMXSCOPE_ALL_SLOTS 0xffffffffu
@@ -162,5 +168,6 @@ enum vmxscope_field_status {
 #define VMXSCOPE_IOC_RUN	_IOW('V', 0x02, struct vmxscope_run)
 #define VMXSCOPE_IOC_STATUS	_IOWR('V', 0x03, struct vmxscope_status)
 #define VMXSCOPE_IOC_PING	_IO('V', 0x04)
+#define VMXSCOPE_IOC_WATCH	_IOW('V', 0x05, struct vmxscope_watch)
 
 #endif
