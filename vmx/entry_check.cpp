@@ -151,7 +151,7 @@ std::string explain(const EntryRule& rule, const VmcsImage& image, const Capabil
         text += fmt::format("{} {}", i ? "," : "", shown(rule.fields[i], rule.masks[i], image[rule.fields[i]]));
     const EntryContext context(image, capabilities, nullptr);
     const std::uint64_t fault = rule.answer == Answer::MsrLoading ? 0 : rule.fault(context);
-    if (fault && fault != ~0ULL) {
+    if (fault && fault != ~0ULL && !context.missing()) {
         const std::string names = join_bits(bits_of(rule.fields[0]), fault);
         text +=
             fmt::format("; at fault: {}", names.empty() || names[0] == '+' ? fmt::format("{:#x}", fault)

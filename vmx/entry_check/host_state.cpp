@@ -23,10 +23,6 @@ bool host64(C c) {
 #define LOADED_RULE(ID, SECTION, TITLE, FIELD, MASK, LOAD, FAULT)                            \
     Host("host." ID, SECTION, TITLE, on<of(FIELD, MASK), of(VM_EXIT_CONTROLS, exits::LOAD)>, \
          [](C c) -> std::uint64_t { return c.exits(exits::LOAD) ? (FAULT) : 0; })
-#define WIDE_ONLY_RULE(ID, FIELD)                                                     \
-    Host("host." ID ".wide", kSize, "For a 32-bit host, " #FIELD " has bits 63:32 0", \
-         on<of(FIELD, kHigh), of(VM_EXIT_CONTROLS, exits::kHostAddressSpaceSize)>,    \
-         [](C c) { return host64(c) ? 0 : c[FIELD] & kHigh; })
 
 // CR0.NW and CR0.CD are not changed by VM-exits, and not checked. Linear-address masking uses CR3[62:61].
 constexpr std::uint64_t kCr0Unchecked = cr0::kNw | cr0::kCd;
@@ -136,7 +132,8 @@ constexpr Host kSizeRules[] = {
          on<of(VM_ENTRY_CONTROLS, entries::kIa32eGuest), kHost64>, [](C c) { return unless(host64(c) || !c.ia32e()); }),
     Host("host.cr4.pcide", kSize, "For a 32-bit host, CR4.PCIDE is 0", on<of(HOST_CR4, cr4::kPcide), kHost64>,
          [](C c) { return host64(c) ? 0 : c[HOST_CR4] & cr4::kPcide; }),
-    WIDE_ONLY_RULE("rip", HOST_RIP),
+    Host("host.rip.wide", kSize, "For a 32-bit host, HOST_RIP has bits 63:32 0", on<of(HOST_RIP, kHigh), kHost64>,
+         [](C c) { return host64(c) ? 0 : c[HOST_RIP] & kHigh; }),
     Host("host.s-cet.wide", kSize, "For a 32-bit host, HOST_S_CET has bits 63:32 0",
          on<of(HOST_S_CET, kHigh), of(VM_EXIT_CONTROLS, exits::kHostAddressSpaceSize | exits::kLoadCet)>,
          [](C c) { return host64(c) || !c.exits(exits::kLoadCet) ? 0 : c[HOST_S_CET] & kHigh; }),
