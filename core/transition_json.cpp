@@ -1,9 +1,14 @@
 #include "core/transition_json.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "core/transition_text.h"
+#include "nested/badges.h"
 #include "nested/changes.h"
+#include "nested/flow_text.h"
+#include "nested/routing.h"
 #include "vmx/exit_reason.h"
 #include "vmx/pdpte.h"
 
@@ -90,9 +95,14 @@ Json context(const nested::Context& c) {
             {"enable_unrestricted_guest", number_or_null(c.enable_unrestricted_guest)}};
 }
 
-Json evidence(const Transition& t) {
+bool is_pdptr(std::uint16_t encoding) {
+    return std::find(kPdptrFields.begin(), kPdptrFields.end(), static_cast<Field>(encoding)) != kPdptrFields.end();
+}
+
+Json evidence(const Transition& t, bool pdptrs_only) {
     Json list = Json::array();
     for (const nested::Evidence& e : t.evidence) {
+        if (pdptrs_only && !is_pdptr(e.encoding)) continue;
         const auto field = static_cast<Field>(e.encoding);
         list.push_back({{"op", e.op == nested::Evidence::Op::Vmread ? "vmread" : "vmwrite"},
                         {"field", vmx::index_of(field) ? std::string(vmx::name_of(field)) : hex(e.encoding)},
@@ -132,7 +142,7 @@ Json pdptr(const Transition& t) {
             {"is", {{"vmcs12", name_of(v->vmcs12)}, {"vmcs02", name_of(v->vmcs02)}}},
             {"used", number_or_null(v->used)},
             {"alarm", v->alarm},
-            {"evidence", evidence(t)},
+            {"evidence", evidence(t, true)},
             {"values", pdptr_values(t)},
             {"agree", v->agree},
             {"row", v->row},
@@ -153,6 +163,30 @@ Json changed(const Transition& t) {
     return list;
 }
 
+Json routing(const Transition& t) {
+    const auto r = nested::routing_of(t);
+    if (!r) return nullptr;
+    return {{"who", name_of(r->who)},
+            {"by", r->by},
+            {"field", r->field ? Json(vmx::name_of(*r->field)) : Json(nullptr)},
+            {"bits", hex(r->bits)}};
+}
+
+Json badges(const Transition& t, const nested::Flow& flow) {
+    Json list = Json::array();
+    const auto set = nested::badges_of(t, flow);
+    for (std::size_t i = 0; i < nested::all_badges().size(); ++i)
+        if (set[i]) list.push_back(nested::all_badges()[i].id);
+    return list;
+}
+
+Json findings(const Transition& t, const nested::Flow& flow) {
+    Json list = Json::array();
+    for (const nested::Finding& f : flow.findings)
+        list.push_back({{"what", name_of(f.what)}, {"field", vmx::name_of(f.field)}, {"text", finding_text(t, flow, f)}});
+    return list;
+}
+
 Json registers(const Transition& t) {
     Json regs = Json::object();
     for (std::size_t i = 0; i < nested::kRegCount; ++i) regs[std::string(kRegNames[i])] = value_text(t.regs[i]);
@@ -162,6 +196,7 @@ Json registers(const Transition& t) {
 }  // namespace
 
 Json to_json(const Transition& t) {
+    const nested::Flow flow = nested::flow_of(t);
     return {{"seq", t.seq},
             {"vcpu", t.vcpu},
             {"kind", name_of(t.kind)},
@@ -173,7 +208,13 @@ Json to_json(const Transition& t) {
             {"context", context(t.context)},
             {"pdptr", pdptr(t)},
             {"changed", changed(t)},
+            {"routing", routing(t)},
+            {"findings", findings(t, flow)},
+            {"badges", badges(t, flow)},
+            {"kvm_reason", t.kvm_reason},
             {"regs", registers(t)},
+            {"evidence_scope", name_of(t.evidence_scope)},
+            {"evidence", evidence(t, false)},
             {"vmcs02_as_of", t.vmcs02_as_of},
             {"lost_before", t.lost_before},
             {"notes", t.notes}};

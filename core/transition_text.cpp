@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 #include <regex>
 
+#include "core/flow_report.h"
 #include "nested/changes.h"
 #include "vmx/bits.h"
 #include "vmx/exit_reason.h"
@@ -94,6 +96,7 @@ std::string pdptr_table(const Transition& t, Is vmcs12, Is vmcs02, Style style) 
 std::string evidence_lines(const Transition& t) {
     std::string text;
     for (const nested::Evidence& e : t.evidence)
+        if (std::find(kPdptrFields.begin(), kPdptrFields.end(), static_cast<Field>(e.encoding)) != kPdptrFields.end())
         text +=
             fmt::format("  seen   {:<8} {} {}  at {}\n", e.op == nested::Evidence::Op::Vmread ? "vmread" : "vmwrite",
                         vmx::name_of(static_cast<Field>(e.encoding)), value_text(e.value), printable(e.at));
@@ -206,7 +209,7 @@ Result<std::string> fields_text(const Transition& t, std::string_view pattern, S
 }
 
 std::string transition_text(const Transition& t, Style style) {
-    std::string text = paint(style, Ink::Bold, headline(t)) + "\n" + where_line(t);
+    std::string text = paint(style, Ink::Bold, headline(t)) + "\n" + where_line(t) + flow_summary(t, nested::flow_of(t), style);
     const bool nested_operation = nested::pdptr_verdict(t).has_value();
     if (nested_operation) text += pdptr_text(t, style);
     // A crossing with L0 changes neither VMCS by itself: that it did not is not worth a line.

@@ -2,7 +2,10 @@
 
 #include <memory>
 
+#include <fmt/format.h>
+
 #include "app/vmxscopectl/stepper.h"
+#include "core/flow_report.h"
 #include "core/transition_json.h"
 #include "core/transition_text.h"
 
@@ -10,8 +13,8 @@ namespace vmxscope::app {
 namespace {
 
 struct Options {
-    std::string target, fields;
-    bool changed = false, json = false;
+    std::string target, fields, field, evidence = "pdptr";
+    bool changed = false, json = false, flow = false;
     std::optional<std::uint32_t> vcpu;
     std::uint32_t timeout = 120;
     bool wants_fields() const { return !changed || !fields.empty(); }
@@ -24,6 +27,9 @@ constexpr std::string_view kExamples =
     "  vmxscopectl show kvm                            every field of the only nested guest here\n"
     "  vmxscopectl show kvm:1234 --fields 'pdptr|cr3'  the PDPTRs and the CR3s\n"
     "  vmxscopectl show lab:pae-ept --changed          what the transition changed\n"
+    "  vmxscopectl show kvm --flow --fields 'controls' where the control words came from\n"
+    "  vmxscopectl show kvm --field GUEST_CR0 --evidence all\n"
+    "                                                  all about one field, with who read and wrote it\n"
     "  vmxscopectl show kvm --json | jq .pdptr.verdict";
 
 core::Result<std::string> render(const nested::Transition& t, const Options& o) {
@@ -33,24 +39,37 @@ core::Result<std::string> render(const nested::Transition& t, const Options& o) 
             const auto fields = core::matching_fields(o.fields);
             if (!fields) return tl::unexpected(fields.error());
             json["fields"] = core::Json::array();
-            for (const vmx::Field f : *fields) json["fields"].push_back(core::field_to_json(t, f));
+            const nested::Flow flow = o.flow ? nested::flow_of(t) : nested::Flow{};
+            for (const vmx::Field f : *fields) {
+                json["fields"].push_back(core::field_to_json(t, f));
+                if (o.flow) json["fields"].back()["flow"] = core::flow_to_json(t, flow, f);
+            }
         }
         return core::to_line(json) + "\n";
     }
     const core::Style style = stdout_is_terminal() ? core::Style::Colour : core::Style::Plain;
+    if (!o.field.empty()) return core::field_report(t, nested::flow_of(t), *vmx::field_by_name(o.field));
     std::string text = core::transition_text(t, style);
     if (!o.wants_fields()) return text;
-    const auto fields = core::fields_text(t, o.fields, style);
+    const auto fields = o.flow ? core::flow_rows(t, nested::flow_of(t), o.fields, style) : core::fields_text(t, o.fields, style);
     if (!fields) return tl::unexpected(fields.error());
     return text + *fields;
 }
 
 int show(const core::Backends& backends, const Options& o) {
     if (const auto ok = core::matching_fields(o.fields); !ok) return complain(ok.error());  // before a slow attach
+    if (!o.field.empty() && !vmx::field_by_name(o.field))
+        return complain({fmt::format("There is no VMCS field '{}'.", o.field), "Fields are named as in KVM: GUEST_CR3. See them with --fields."});
     auto stepper = Stepper::attach(backends, o.target);
     if (!stepper) return complain(stepper.error());
     stepper->choose_vcpu(o.vcpu);
     stepper->limit_waits(std::chrono::seconds(o.timeout));
+    const auto scope = *nested::evidence_scope_by_name(o.evidence);
+    if (scope != nested::EvidenceScope::Pdptrs)
+        if (const auto set = stepper->target().set_evidence(scope); !set) return complain(set.error());
+    // What lies before the evidence was asked for has none of it.
+    if (scope == nested::EvidenceScope::All)
+        if (const auto stopped = stepper->run(core::StepKind::Nested); !stopped) return complain(stopped.error());
     const auto t = stepper->newest();
     const auto left = stepper->target().detach();
     if (!t) return complain(t.error());
@@ -68,6 +87,13 @@ void add_show_command(CLI::App& app, const core::Backends& backends, Run& run) {
     command->add_option("TARGET", o->target, "What to attach to: lab:NAME, kvm:PID, kvm, unix:PATH, tcp:HOST:PORT")
         ->required();
     command->add_option("--fields", o->fields, "Only fields whose names match this regular expression, in either case");
+    command->add_flag("--flow", o->flow, "Where each value came from, and whether it is what KVM's rules make of it");
+    command->add_option("--field", o->field, "Everything about one field: its rule, its parts, every access seen");
+    command
+        ->add_option("--evidence", o->evidence,
+                     "Which of KVM's VMREADs and VMWRITEs are watched: none, those of the PDPTRs, all (slow)")
+        ->check(CLI::IsMember({"none", "pdptr", "all"}))
+        ->capture_default_str();
     command->add_flag("--changed", o->changed, "What the transition changed, instead of every field");
     command->add_flag("--json", o->json, "One JSON object (see transition.schema.json)");
     command->add_option("--vcpu", o->vcpu, "The newest transition of this vCPU");

@@ -103,8 +103,8 @@ std::string flags_xml() {
     for (const auto& info : vmx::all_fields()) {
         if (!is_flags(info.field)) continue;
         xml += fmt::format("<flags id=\"{}\" size=\"{}\">", flags_name(info.field), vmx::bytes_of(info.field));
-        for (const auto& [bit, name] : vmx::bits_of(info.field))
-            xml += fmt::format("<field name=\"{0}\" start=\"{1}\" end=\"{1}\"/>", name, bit);
+        for (const vmx::BitName& b : vmx::bits_of(info.field))
+            xml += fmt::format("<field name=\"{0}\" start=\"{1}\" end=\"{1}\"/>", b.name, b.bit);
         xml += "</flags>";
     }
     return xml;
