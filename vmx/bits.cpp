@@ -205,9 +205,10 @@ constexpr BitName kExceptions[] = {{0, "#DE"},  {1, "#DB"},  {3, "#BP"},  {4, "#
 
 constexpr BitName kVmFunctions[] = {{0, "EPTP_SWITCHING"}};
 
-// FRED: Intel's "Flexible Return and Event Delivery" specification, ch. 9. Bit 3: SDM 25.7.2.
+// SDM table "Definitions of Secondary VM-Exit Controls" (27-15 in the editions with FRED).
 constexpr BitName kExit2[] = {{0, "SAVE_IA32_FRED", "save FRED MSRs"},
                               {1, "LOAD_IA32_FRED", "load FRED MSRs"},
+                              {2, "LOAD_IA32_SPEC_CTRL", "load IA32_SPEC_CTRL"},
                               {3, "PREMATURELY_BUSY_SHADOW_STACK", "prematurely busy shadow stack"}};
 
 // State components of SDM Vol. 1 13.1, those that IA32_XSS may enable.

@@ -1,6 +1,7 @@
 // vmxscopectl: the command line. One subcommand a pair of files; see command.h.
 #include "app/backends.h"
 #include "app/vmxscopectl/command.h"
+#include "app/vmxscopectl/import_command.h"
 #include "app/vmxscopectl/lab_command.h"
 #include "app/vmxscopectl/show_command.h"
 #include "app/vmxscopectl/step_command.h"
@@ -24,6 +25,7 @@ int main(int argc, char** argv) {
     app::add_show_command(cli, backends, run);
     app::add_targets_command(cli, backends, run);
     app::add_lab_command(cli, run);
+    app::add_import_command(cli, run);
     try {
         cli.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

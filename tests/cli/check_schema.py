@@ -74,4 +74,5 @@ def main():
     print(f"{len(lines)} objects, kinds {sorted(kinds)}, verdicts {sorted(verdicts)}")
 
 
-main()
+if __name__ == "__main__":
+    main()
