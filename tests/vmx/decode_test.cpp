@@ -139,6 +139,30 @@ TEST(Details, ControlsSayWhatTheProcessorAllows) {
     EXPECT_EQ(row("[2]").value, "1");
 }
 
+TEST(Details, AnUnrestrictedGuestMayBeWithoutPaging) {
+    Capabilities caps;
+    caps[CapabilityMsr::Cr0Fixed0] = Value::of(0x80000021);
+    caps[CapabilityMsr::Cr0Fixed1] = Value::of(0xffffffff);
+    VmcsImage image;
+    const auto pg = [&] {
+        for (const Detail& d : details(Field::GUEST_CR0, 0x20, &image, &caps))
+            if (d.name == "PG [31]") return d.meaning;
+        return std::string();
+    };
+    EXPECT_EQ(pg(), "paging; must be 1; NOT as the processor wants it");
+    image[Field::CPU_BASED_VM_EXEC_CONTROL] = Value::of(1u << 31);
+    image[Field::SECONDARY_VM_EXEC_CONTROL] = Value::of(1u << 7 | 2);
+    EXPECT_EQ(pg(), "paging; may be either");
+}
+
+TEST(Details, ThePreemptionTimerIsInTscCycles) {
+    Capabilities caps;
+    EXPECT_TRUE(details(Field::VMX_PREEMPTION_TIMER_VALUE, 3, nullptr, &caps).empty());
+    caps[CapabilityMsr::Misc] = Value::of(5);
+    EXPECT_EQ(details(Field::VMX_PREEMPTION_TIMER_VALUE, 3, nullptr, &caps)[1],
+              (Detail{"TSC cycles", "96", "until the exit"}));
+}
+
 TEST(Details, ErrorCodesAreReadByTheirEvent) {
     VmcsImage image;
     EXPECT_TRUE(details(Field::VM_EXIT_INTR_ERROR_CODE, 2, &image, nullptr).empty());

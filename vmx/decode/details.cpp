@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "vmx/bits.h"
+#include "vmx/controls.h"
 #include "vmx/decode/exit_layouts.h"
 #include "vmx/decode/field_layouts.h"
 #include "vmx/decode/words.h"
@@ -60,26 +61,37 @@ void append(std::string& text, std::string_view more) {
     if (!more.empty()) text += fmt::format("{}{}", text.empty() ? "" : "; ", more);
 }
 
-/// Every named bit; of the others those that are set or have to be.
-std::vector<Detail> flag_rows(Field field, std::uint64_t value, const Capabilities* caps) {
-    const auto permitted = caps ? allowed(field, *caps) : std::nullopt;
+/// allowed(), but that CR0.PE and CR0.PG of an unrestricted guest may be 0 (SDM 24.8).
+std::optional<Allowed> allowed_in(Field field, const VmcsImage* context, const Capabilities* caps) {
+    auto permitted = caps ? allowed(field, *caps) : std::nullopt;
+    if (!permitted || field != Field::GUEST_CR0) return permitted;
+    const auto first = known(context, Field::CPU_BASED_VM_EXEC_CONTROL);
+    const auto second = known(context, Field::SECONDARY_VM_EXEC_CONTROL);
+    if (first && second && (*first & kCpuActivateSecondary) && (*second & secondary::kUnrestrictedGuest))
+        permitted->must_one &= ~(cr0::kPe | cr0::kPg);
+    return permitted;
+}
+
+/// Every named bit; of the others those that are set.
+std::vector<Detail> flag_rows(Field field, std::uint64_t value, const VmcsImage* context, const Capabilities* caps) {
+    const auto permitted = allowed_in(field, context, caps);
     std::vector<Detail> rows;
     std::uint64_t unnamed = value;
     const auto add = [&](unsigned number, std::string_view name, std::string_view meaning) {
-        const std::uint64_t bit = 1ULL << number;
+        const std::uint64_t mask = 1ULL << number;
         std::string text(meaning);
-        if (permitted) append(text, allowance(*permitted, bit));
-        if (permitted && ((permitted->must_one & bit & ~value) || (bit & value & ~permitted->may_one)))
+        if (permitted) append(text, allowance(*permitted, mask));
+        if (permitted && ((permitted->must_one & mask & ~value) || (mask & value & ~permitted->may_one)))
             append(text, "NOT as the processor wants it");
-        rows.push_back({fmt::format("{}{}[{}]", name, name.empty() ? "" : " ", number), value & bit ? "1" : "0", text});
+        rows.push_back(
+            {fmt::format("{}{}[{}]", name, name.empty() ? "" : " ", number), value & mask ? "1" : "0", text});
     };
     for (const BitName& b : bits_of(field)) {
         add(b.bit, b.name, b.meaning);
         unnamed &= ~(1ULL << b.bit);
     }
-    const std::uint64_t silent = silent_bits(field);
     for (unsigned number = 0; number < 64; ++number)
-        if ((unnamed >> number) & 1) add(number, "", (silent >> number) & 1 ? "reserved, 1 by default" : "no name");
+        if ((unnamed >> number) & 1) add(number, "", "reserved, or without a name");
     return rows;
 }
 
@@ -124,6 +136,14 @@ std::vector<Detail> cr3_rows(Field field, std::uint64_t value, const VmcsImage* 
     return rows;
 }
 
+/// The timer counts at the rate of bit IA32_VMX_MISC[4:0] of the TSC (SDM 25.5.1).
+std::vector<Detail> timer_rows(std::uint64_t value, const Capabilities* caps) {
+    if (!caps || !(*caps)[CapabilityMsr::Misc].known()) return {};
+    const unsigned shift = (*caps)[CapabilityMsr::Misc].bits & 31;
+    return {{"ticks", fmt::format("{}", value), fmt::format("of {} TSC cycles each", 1ULL << shift)},
+            {"TSC cycles", fmt::format("{}", (value & 0xffffffff) << shift), "until the exit"}};
+}
+
 std::optional<Field> controls_of(CapabilityMsr msr) {
     switch (msr) {
         case CapabilityMsr::PinbasedCtls:
@@ -162,7 +182,7 @@ std::string_view setting_in(CapabilityMsr msr, std::uint64_t value, unsigned bit
 }  // namespace
 
 std::vector<Detail> details(Field field, std::uint64_t value, const VmcsImage* context, const Capabilities* caps) {
-    if (!bits_of(field).empty()) return flag_rows(field, value, caps);
+    if (!bits_of(field).empty()) return flag_rows(field, value, context, caps);
     if (const Layout* layout = layout_in_context(field, context)) return rows(*layout, value);
     switch (field) {
         case Field::VM_EXIT_REASON: return reason_rows(value);
@@ -172,6 +192,7 @@ std::vector<Detail> details(Field field, std::uint64_t value, const VmcsImage* c
         case Field::GUEST_PDPTR3: return pdpte_rows(value, caps);
         case Field::GUEST_CR3:
         case Field::HOST_CR3: return cr3_rows(field, value, context);
+        case Field::VMX_PREEMPTION_TIMER_VALUE: return timer_rows(value, caps);
         default: break;
     }
     const std::string words = context ? describe(field, value, *context) : describe(field, value);

@@ -170,6 +170,19 @@ constexpr SubField kCet[] = {{.low = 0, .name = "SH_STK_EN"},
                              {.low = 11, .name = "TRACKER"},
                              {.low = 12, .width = 52, .kind = Kind::Address, .name = "bitmap at"}};
 
+// FRED: SDM Vol. 3A, "FRED MSRs".
+constexpr SubField kFredConfig[] = {
+    {.low = 0, .width = 2, .kind = Kind::Number, .name = "CSL", .meaning = "current stack level"},
+    {.low = 3, .name = "SSP decrement", .meaning = "8 bytes are left free on the shadow stack"},
+    {.low = 6, .width = 3, .kind = Kind::Number, .name = "RSP decrement", .meaning = "in units of 64 bytes"},
+    {.low = 9,
+     .width = 2,
+     .kind = Kind::Number,
+     .name = "interrupt level",
+     .meaning = "stack level of interrupts in ring 0"},
+    {.low = 12, .width = 52, .kind = Kind::Address, .name = "handlers at"},
+};
+
 // SDM Vol. 3A 4.7 and 6.13.
 constexpr SubField kPageFault[] = {
     {.low = 0, .name = "P", .meaning = "1: a protection violation; 0: a page not present"},
@@ -275,6 +288,8 @@ constexpr ByField kByField[] = {
     {Field::TPR_THRESHOLD, {kTprThreshold}},
     {Field::GUEST_BNDCFGS, {kBndcfgs}},
     {Field::GUEST_S_CET, {kCet}},
+    {Field::GUEST_IA32_FRED_CONFIG, {kFredConfig}},
+    {Field::HOST_IA32_FRED_CONFIG, {kFredConfig}},
     {Field::HOST_S_CET, {kCet}},
     {Field::PAGE_FAULT_ERROR_CODE_MASK, {kPageFault}},
     {Field::PAGE_FAULT_ERROR_CODE_MATCH, {kPageFault}},
