@@ -168,6 +168,22 @@ std::string why_undecided(const EntryRule& rule, const VmcsImage& image, const C
     return name_of_missing(context.missing(), image);
 }
 
+std::string_view name_of(Answer answer) {
+    switch (answer) {
+        case Answer::VmFailInvalid:
+            return "vmfail-invalid";
+        case Answer::VmFailControls:
+            return "vmfail-controls";
+        case Answer::VmFailHost:
+            return "vmfail-host";
+        case Answer::InvalidGuestState:
+            return "invalid-guest-state";
+        case Answer::MsrLoading:
+            return "msr-loading";
+    }
+    return "?";
+}
+
 std::string describe(Answer answer, std::uint32_t qualification) {
     constexpr std::string_view kGuestState[] = {"", "", ", loading the PDPTEs", ", injecting an NMI",
                                                 ", VMCS link pointer"};  // SDM 27.8

@@ -83,6 +83,8 @@ std::string explain(const EntryRule& rule, const VmcsImage& image, const Capabil
 /// What is missing to decide the rule: "GUEST_CR0 was not read"; "" when nothing is.
 std::string why_undecided(const EntryRule& rule, const VmcsImage& image, const Capabilities& capabilities,
                           const MsrArea* area = nullptr);
+/// "vmfail-controls".
+std::string_view name_of(Answer answer);
 /// "VMfailValid, VM-instruction error 7 (VM entry with invalid control fields)".
 std::string describe(Answer answer, std::uint32_t qualification = 0);
 

@@ -1,5 +1,6 @@
 // vmxscopectl: the command line. One subcommand a pair of files; see command.h.
 #include "app/backends.h"
+#include "app/vmxscopectl/check_command.h"
 #include "app/vmxscopectl/command.h"
 #include "app/vmxscopectl/import_command.h"
 #include "app/vmxscopectl/lab_command.h"
@@ -23,6 +24,7 @@ int main(int argc, char** argv) {
         "Each subcommand has examples of its own: vmxscopectl step --help");
     app::add_step_command(cli, backends, run);
     app::add_show_command(cli, backends, run);
+    app::add_check_command(cli, backends, run);
     app::add_targets_command(cli, backends, run);
     app::add_lab_command(cli, run);
     app::add_import_command(cli, run);
