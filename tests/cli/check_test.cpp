@@ -74,7 +74,7 @@ TEST_F(Check, JsonHasTheSame) {
     EXPECT_EQ(json["first"]["id"], "host.cs.null");
     EXPECT_EQ(json["first"]["answer"], "vmfail-host");
     EXPECT_EQ(json["failed"].size(), 1u);
-    EXPECT_EQ(json["vmcs"], "vmcs12");
+    EXPECT_TRUE(has(json["vmcs"].get<std::string>(), "vmcs12")) << o.out;
 }
 
 TEST_F(Check, WithoutAProcessorWhatDependsOnItIsUndecided) {
