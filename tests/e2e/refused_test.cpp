@@ -51,9 +51,15 @@ std::string name_in_registers(const nested::Transition& t) {
     return name;
 }
 
+/// vmcs12 as KVM checked it. When VMLAUNCH begins, what L1 wrote to the shadow VMCS is not in it yet; a refusal then
+/// changes none but exit information.
+const vmx::VmcsImage& as_checked(const nested::Transition& entry) {
+    return entry.kind == Kind::NestedEntryFailed ? entry.vmcs12_after : entry.vmcs12_before;
+}
+
 std::vector<vmx::MsrEntry> msrs_to_load(core::Target& target, const nested::Transition& entry) {
-    const vmx::Value& count = entry.vmcs12_before[Field::VM_ENTRY_MSR_LOAD_COUNT];
-    const vmx::Value& address = entry.vmcs12_before[Field::VM_ENTRY_MSR_LOAD_ADDR];
+    const vmx::Value& count = as_checked(entry)[Field::VM_ENTRY_MSR_LOAD_COUNT];
+    const vmx::Value& address = as_checked(entry)[Field::VM_ENTRY_MSR_LOAD_ADDR];
     if (!count.known() || !address.known() || !count.bits || count.bits > 16) return {};
     std::vector<vmx::MsrEntry> msrs(count.bits);
     static_assert(sizeof(vmx::MsrEntry) == 16);  // as in memory
@@ -120,7 +126,7 @@ std::string expected_answer(const vmx::EntryRule& rule, const vmx::EntryCheck& c
 
 vmx::EntryCheck check(const Attempt& a, const vmx::Capabilities& l1) {
     const vmx::MsrArea area{.entries = a.msrs_to_load, .x2apic_mode = true};  // broken-entries sees to that
-    return vmx::check_entry(a.entry.vmcs12_before, l1, a.msrs_to_load.empty() ? nullptr : &area);
+    return vmx::check_entry(as_checked(a.entry), l1, a.msrs_to_load.empty() ? nullptr : &area);
 }
 
 /// Rules about what vmcs12 and the capabilities do not tell: L1's own mode, and memory that fields point to.
