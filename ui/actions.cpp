@@ -1,8 +1,10 @@
 #include "ui/actions.h"
 
 #include <QActionGroup>
+#include <QMenu>
 #include <QMenuBar>
 #include <QToolBar>
+#include <QToolButton>
 
 #include "ui/icons.h"
 
@@ -29,6 +31,10 @@ Actions::Actions(QMainWindow* w) {
     attach = make(w, "&Attach…", "attach", QKeySequence::Open, "Choose a nested guest and attach to it");
     detach = make(w, "&Detach", "detach", Qt::CTRL | Qt::SHIFT | Qt::Key_D, "Leave the target; its guest runs on");
     retry = make(w, "&Retry the connection", "", Qt::CTRL | Qt::Key_R, "Attach again to the last target");
+    open_dump = make(w, "&Open VMCS dump…", "", Qt::CTRL | Qt::SHIFT | Qt::Key_O,
+                     "Show a VMCS out of a kernel's log, a page of memory, a saved virtual machine");
+    paste_dump =
+        make(w, "&Paste VMCS dump", "", Qt::CTRL | Qt::SHIFT | Qt::Key_V, "Show the VMCS in the text on the clipboard");
     picture = make(w, "Save &picture…", "", QKeySequence::Save, "Save the window as a PNG file");
     quit = make(w, "&Quit", "", QKeySequence::Quit, "Leave the target and the program");
 
@@ -50,6 +56,10 @@ Actions::Actions(QMainWindow* w) {
     only_differences->setIconText(QStringLiteral("Differences"));
     show_absent = make(w, "Show fields that &neither VMCS has", "", {}, "This processor and vmcs12's layout lack them");
     only_changed = make(w, "Only &changed", "", Qt::CTRL | Qt::Key_G, "Show only fields that the transition changed");
+    evidence_none = make(w, "&None", "", {}, "Watch no VMREAD or VMWRITE: the guest runs fastest");
+    evidence_pdptrs = make(w, "&PDPTRs", "", {}, "Watch the VMREADs and VMWRITEs that may be of the PDPTRs");
+    evidence_all = make(w, "&All fields", "", {},
+                        "Watch the VMREADs and VMWRITEs of every field: who wrote each value. It slows the guest down");
     previous = make(w, "&Previous transition", "", Qt::ALT | Qt::Key_Up, "Show the transition above in the list");
     next = make(w, "&Next transition", "", Qt::ALT | Qt::Key_Down, "Show the transition below in the list");
     live = make(w, "Go to &live", "", Qt::ALT | Qt::Key_End, "Show the newest stop");
@@ -58,9 +68,12 @@ Actions::Actions(QMainWindow* w) {
     theme_dark = make(w, "&Dark", "", {}, "Light text on dark ground");
     about = make(w, "&About vmxscope", "", {}, "What this is");
 
-    for (QAction* action :
-         {hold_others, only_differences, only_changed, show_absent, theme_system, theme_light, theme_dark})
+    for (QAction* action : {hold_others, only_differences, only_changed, show_absent, evidence_none, evidence_pdptrs,
+                            evidence_all, theme_system, theme_light, theme_dark})
         action->setCheckable(true);
+    auto* scopes = new QActionGroup(w);
+    for (QAction* action : {evidence_none, evidence_pdptrs, evidence_all}) scopes->addAction(action);
+    evidence_pdptrs->setChecked(true);
     auto* themes = new QActionGroup(w);
     for (QAction* action : {theme_system, theme_light, theme_dark}) themes->addAction(action);
     for (const auto& [action, role] : {std::pair(quit, QAction::QuitRole), {about, QAction::AboutRole}})
@@ -81,27 +94,37 @@ void Actions::enable(Session::State state, bool any, bool several) {
 
 QMenu* Actions::fill(QMainWindow* window) {
     QMenuBar* bar = window->menuBar();
-    QMenu* file = bar->addMenu(QStringLiteral("&Target"));
+    QMenu* file = bar->addMenu(QStringLiteral("&File"));
     file->addActions({attach, detach, retry});
+    file->addSeparator();
+    file->addAction(open_dump);
     file->addSeparator();
     file->addAction(picture);
     file->addSeparator();
     file->addAction(quit);
+    bar->addMenu(QStringLiteral("&Edit"))->addActions({paste_dump, find});
     QMenu* run = bar->addMenu(QStringLiteral("&Run"));
     run->addActions({step, step_nested, step_entry, step_exit});
     run->addSeparator();
     run->addActions({resume, interrupt});
     run->addSeparator();
     run->addAction(hold_others);
+    QMenu* evidence = run->addMenu(QStringLiteral("&Evidence: VMREADs and VMWRITEs"));
+    evidence->addActions({evidence_none, evidence_pdptrs, evidence_all});
     QMenu* view = bar->addMenu(QStringLiteral("&View"));
-    view->addActions({find, only_differences, only_changed, show_absent});
+    view->addActions({only_differences, only_changed, show_absent});
     view->addSeparator();
     view->addActions({previous, next, live});
     view->addSeparator();
     QMenu* theme = view->addMenu(QStringLiteral("&Colours"));
     theme->addActions({theme_system, theme_light, theme_dark});
     bar->addMenu(QStringLiteral("&Help"))->addAction(about);
+    fill_tools(window);
+    recolour();
+    return view;
+}
 
+void Actions::fill_tools(QMainWindow* window) {
     QToolBar* tools = window->addToolBar(QStringLiteral("Tools"));
     tools->setObjectName(QStringLiteral("tools"));
     tools->setMovable(false);
@@ -114,8 +137,24 @@ QMenu* Actions::fill(QMainWindow* window) {
     tools->addActions({resume, interrupt});
     tools->addSeparator();
     tools->addActions({find, only_differences});
-    recolour();
-    return view;
+    tools->addSeparator();
+    evidence_button_ = new QToolButton(tools);
+    evidence_button_->setPopupMode(QToolButton::InstantPopup);
+    evidence_button_->setToolButtonStyle(Qt::ToolButtonTextOnly);
+    evidence_button_->setToolTip(
+        QStringLiteral("Which of KVM's VMREADs and VMWRITEs are watched. All of them slow the guest down."));
+    auto* menu = new QMenu(evidence_button_);
+    menu->addActions({evidence_none, evidence_pdptrs, evidence_all});
+    evidence_button_->setMenu(menu);
+    tools->addWidget(evidence_button_);
+    show_evidence(nested::EvidenceScope::Pdptrs);
+}
+
+void Actions::show_evidence(nested::EvidenceScope scope) {
+    QAction* actions[] = {evidence_none, evidence_pdptrs, evidence_all};
+    QAction* action = actions[static_cast<std::size_t>(scope)];
+    action->setChecked(true);
+    evidence_button_->setText(QStringLiteral("Evidence: ") + action->text().remove(QLatin1Char('&')));
 }
 
 void Actions::recolour() {

@@ -7,23 +7,31 @@
 #include "ui/session.h"
 
 class QMenu;
+class QToolButton;
 
 namespace vmxscope::ui {
 
 struct Actions {
     explicit Actions(QMainWindow* window);
 
-    QAction *attach, *detach, *retry, *picture, *quit;
+    QAction *attach, *detach, *retry, *open_dump, *paste_dump, *picture, *quit;
     QAction *step, *step_nested, *step_entry, *step_exit, *resume, *interrupt, *hold_others;
     QAction *find, *only_differences, *only_changed, *show_absent, *previous, *next, *live;
+    QAction *evidence_none, *evidence_pdptrs, *evidence_all;
     QAction *theme_system, *theme_light, *theme_dark, *about;
 
     /// Enables what can be done in `state`; `any`: some transition is in the list; `several`: more than one vCPU.
     void enable(Session::State state, bool any, bool several);
     /// The menus and the tool bar; returns the View menu, for the docks' entries.
     QMenu* fill(QMainWindow* window);
+    /// Checks the one that is in force.
+    void show_evidence(nested::EvidenceScope scope);
     /// Draws the icons in the present palette.
     void recolour();
+
+  private:
+    void fill_tools(QMainWindow* window);
+    QToolButton* evidence_button_ = nullptr;
 };
 
 }  // namespace vmxscope::ui

@@ -80,6 +80,16 @@ CellDelegate::Style CellDelegate::style_of(const QStyleOptionViewItem& option, c
         s.glyphs = glyph_of(Mark::Undefined) + s.glyphs;
         s.glyph_colour = s.look.text;
     }
+    if (flag(index, EditedRole)) {
+        s.look = colors().mark(Mark::Edited);
+        s.glyphs = glyph_of(Mark::Edited) + s.glyphs;
+        s.glyph_colour = s.look.text;
+    }
+    if (flag(index, MeaninglessRole)) {
+        s.look.text = s.glyph_colour = colors().muted();
+        s.font.setBold(false);
+        s.font.setItalic(true);
+    }
     if (flag(index, GapRole)) s.glyphs = QStringLiteral("⋮");
     if (!is_value(index)) {
         s.look.text = colors().muted();

@@ -1,5 +1,7 @@
 #include "ui/conditions_model.h"
 
+#include <algorithm>
+
 #include "ui/roles.h"
 #include "ui/text.h"
 #include "ui/verdict_text.h"
@@ -56,14 +58,20 @@ QVariant ConditionsModel::headerData(int section, Qt::Orientation orientation, i
     return QString::fromLatin1(names[section]);
 }
 
-void EvidenceModel::show(TransitionPtr transition) {
+void EvidenceModel::show(TransitionPtr transition, std::span<const vmx::Field> fields) {
     beginResetModel();
     transition_ = std::move(transition);
+    rows_.clear();
+    for (std::size_t i = 0; transition_ && i < transition_->evidence.size(); ++i) {
+        // Odd encodings are the high halves of the same 64-bit fields.
+        const auto field = static_cast<vmx::Field>(transition_->evidence[i].encoding & ~1U);
+        if (std::find(fields.begin(), fields.end(), field) != fields.end()) rows_.push_back(i);
+    }
     endResetModel();
 }
 
 int EvidenceModel::rowCount(const QModelIndex& parent) const {
-    return parent.isValid() || !transition_ ? 0 : static_cast<int>(transition_->evidence.size());
+    return parent.isValid() ? 0 : static_cast<int>(rows_.size());
 }
 int EvidenceModel::columnCount(const QModelIndex& parent) const {
     return parent.isValid() ? 0 : kColumnCount;
@@ -71,7 +79,7 @@ int EvidenceModel::columnCount(const QModelIndex& parent) const {
 
 QVariant EvidenceModel::data(const QModelIndex& index, int role) const {
     if (!checkIndex(index, CheckIndexOption::IndexIsValid)) return {};
-    const nested::Evidence& e = transition_->evidence[static_cast<size_t>(index.row())];
+    const nested::Evidence& e = transition_->evidence[rows_[static_cast<size_t>(index.row())]];
     if (role == FigureRole) return true;
     if (role == StateRole) return static_cast<int>(index.column() == Value ? e.value.state : vmx::Known::Yes);
     if (role == Qt::TextAlignmentRole && index.column() == Value) return QVariant(Qt::AlignRight | Qt::AlignVCenter);
@@ -79,6 +87,7 @@ QVariant EvidenceModel::data(const QModelIndex& index, int role) const {
     if (role != Qt::DisplayRole) return {};
     switch (index.column()) {
         case Op: return QString::fromLatin1(e.op == nested::Evidence::Op::Vmread ? "VMREAD" : "VMWRITE");
+        case Vmcs: return e.vmcs02 ? QStringLiteral("vmcs02") : QStringLiteral("vmcs01");
         case FieldName: {
             const auto name = vmx::name_of(static_cast<vmx::Field>(e.encoding));
             return name == "?" ? hex(e.encoding) : qs(name);
@@ -91,7 +100,7 @@ QVariant EvidenceModel::data(const QModelIndex& index, int role) const {
 
 QVariant EvidenceModel::headerData(int section, Qt::Orientation orientation, int role) const {
     if (orientation != Qt::Horizontal || role != Qt::DisplayRole || section < 0 || section >= kColumnCount) return {};
-    static constexpr const char* names[] = {"Instruction", "Field", "Value", "At"};
+    static constexpr const char* names[] = {"Instruction", "VMCS", "Field", "Value", "At"};
     return QString::fromLatin1(names[section]);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <QAbstractTableModel>
+#include <span>
 #include <vector>
 
 #include "nested/pdptr.h"
@@ -28,15 +29,15 @@ class ConditionsModel : public QAbstractTableModel {
     std::vector<nested::Condition> conditions_;
 };
 
-/// The instructions seen, in the order in which they executed.
+/// The instructions seen, in the order in which they executed; all, or those on some fields.
 class EvidenceModel : public QAbstractTableModel {
     Q_OBJECT
 
   public:
-    enum Column { Op, FieldName, Value, At, kColumnCount };
+    enum Column { Op, Vmcs, FieldName, Value, At, kColumnCount };
     using QAbstractTableModel::QAbstractTableModel;
 
-    void show(TransitionPtr transition);
+    void show(TransitionPtr transition, std::span<const vmx::Field> fields);
 
     int rowCount(const QModelIndex& parent = {}) const override;
     int columnCount(const QModelIndex& parent = {}) const override;
@@ -45,6 +46,7 @@ class EvidenceModel : public QAbstractTableModel {
 
   private:
     TransitionPtr transition_;
+    std::vector<std::size_t> rows_;  // places in Transition::evidence
 };
 
 }  // namespace vmxscope::ui

@@ -63,9 +63,11 @@ Look Palette::mark(Mark mark) const {
     switch (mark) {
         case Mark::Copied:  // blue
         case Mark::CopiedUnused:
+        case Mark::Worth:
             return dark() ? look("#9fd0ff", "#17324a", "#4ea6e6") : look("#0b4f86", "#e3effa", "#0072b2");
         case Mark::FromMemory:  // reddish purple
         case Mark::FromUserspace:
+        case Mark::Edited:
             return dark() ? look("#efb8db", "#432a3c", "#cc79a7") : look("#7c2f5c", "#f8e8f1", "#b0518a");
         case Mark::Skipped:  // neutral
         case Mark::Unknown:
@@ -74,6 +76,7 @@ Look Palette::mark(Mark mark) const {
             return dark() ? look("#ffd38a", "#43351a", "#e69f00") : look("#6f4700", "#fdf0d5", "#c98500");
         case Mark::Alarm:  // vermillion
         case Mark::Disagree:
+        case Mark::Finding:
             return dark() ? look("#ffb199", "#4c2418", "#ff7a45") : look("#8f2d00", "#fde6dc", "#d55e00");
         case Mark::Agree:  // bluish green
             return dark() ? look("#7fdcbc", "#143a30", "#2fb58d") : look("#00573f", "#dcf3ec", "#009e73");

@@ -5,8 +5,11 @@
 #include <QVBoxLayout>
 
 #include "ui/fitted_table.h"
+#include "ui/labels.h"
+#include "ui/palette.h"
 #include "ui/text.h"
 #include "ui/verdict_banner.h"
+#include "vmx/pdpte.h"
 
 namespace vmxscope::ui {
 
@@ -33,21 +36,21 @@ PdptrPanel::PdptrPanel(QWidget* parent) : QScrollArea(parent) {
     auto* layout = new QVBoxLayout(inside);
     layout->setContentsMargins(8, 8, 8, 8);
     layout->setSpacing(6);
-    borrowed_ = new QLabel(inside);
-    borrowed_->setWordWrap(true);
+    borrowed_ = wrapped_label(inside);
+    memory_ = wrapped_label(inside);
     banner_ = new VerdictBanner(inside);
     agree_ = new Tag(inside);
-    no_evidence_ = new QLabel(QStringLiteral("No VMREAD or VMWRITE of these fields was seen."), inside);
-    no_evidence_->setWordWrap(true);
+    no_evidence_ = wrapped_label(inside, QStringLiteral("No VMREAD or VMWRITE of these fields was seen."));
     table_ = pdptr_table();
     conditions_table_ = conditions_table();
     evidence_table_ = evidence_table();
-    conditions_caption_ = caption(QStringLiteral("Conditions, in KVM's order"));
-    evidence_caption_ = caption({});
+    conditions_caption_ = caption_label(inside, QStringLiteral("Conditions, in KVM's order"));
+    evidence_caption_ = caption_label(inside);
 
     layout->addWidget(borrowed_);
     layout->addWidget(banner_);
     layout->addWidget(table_);
+    layout->addWidget(memory_);
     layout->addWidget(agree_);
     layout->addWidget(conditions_caption_);
     layout->addWidget(conditions_table_);
@@ -60,15 +63,6 @@ PdptrPanel::PdptrPanel(QWidget* parent) : QScrollArea(parent) {
     setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
     setMinimumWidth(kNarrowest);
     setFrameShape(QFrame::NoFrame);
-}
-
-QLabel* PdptrPanel::caption(const QString& text) {
-    auto* label = new QLabel(text, this);
-    QFont font = label->font();
-    font.setBold(true);
-    label->setFont(font);
-    label->setContentsMargins(0, 8, 0, 0);
-    return label;
 }
 
 FittedTable* PdptrPanel::pdptr_table() {
@@ -110,9 +104,10 @@ void PdptrPanel::show_row(const TransitionListModel& list, int row) {
     banner_->show_verdict(transition, verdict);
     pdptrs_.show(transition, verdict);
     conditions_.show(verdict ? verdict->conditions : std::vector<nested::Condition>{});
-    evidence_.show(transition);
+    evidence_.show(transition, vmx::kPdptrFields);
 
-    const bool seen = transition && !transition->evidence.empty();
+    const bool seen = evidence_.rowCount() > 0;
+    show_no_memory({});
     agree_->say(!verdict || !verdict->agree ? Mark::Disagree
                 : verdict->by_evidence == nested::Did::Unknown || verdict->by_rule == nested::Did::Unknown
                     ? Mark::Unknown
@@ -126,7 +121,22 @@ void PdptrPanel::show_row(const TransitionListModel& list, int row) {
     for (QWidget* widget : with_verdict) widget->setVisible(verdict.has_value());
 }
 
+void PdptrPanel::show_memory(const std::array<std::uint64_t, 4>& entries) {
+    pdptrs_.set_memory(entries);
+    table_->setColumnHidden(PdptrModel::Memory, false);
+    say(memory_, pdptrs_.stale() == 0
+                     ? QString()
+                     : QStringLiteral("Stale: %1 other than the table in memory.")
+                           .arg(counted(static_cast<quint64>(pdptrs_.stale()), QStringLiteral("value"))));
+}
+
+void PdptrPanel::show_no_memory(const QString& why) {
+    table_->setColumnHidden(PdptrModel::Memory, true);
+    say(memory_, why.isEmpty() ? QString() : QStringLiteral("The table in memory was not read. ") + why);
+}
+
 void PdptrPanel::recolour() {
+    set_text_colour(memory_, colors().muted());
     banner_->recolour();
 }
 

@@ -23,10 +23,12 @@ class PdptrPanel : public QScrollArea {
     /// Shows the verdict of row `row` of `list` (-1: nothing), or where that has none, of the newest transition before
     /// it on its vCPU that has one, and says so.
     void show_row(const TransitionListModel& list, int row);
+    /// The four entries in L2's memory at this stop; or why they are not known, or not of interest ("").
+    void show_memory(const std::array<std::uint64_t, 4>& entries);
+    void show_no_memory(const QString& why);
     void recolour();
 
   private:
-    QLabel* caption(const QString& text);
     FittedTable* pdptr_table();
     FittedTable* conditions_table();
     FittedTable* evidence_table();
@@ -34,7 +36,7 @@ class PdptrPanel : public QScrollArea {
     PdptrModel pdptrs_;
     ConditionsModel conditions_;
     EvidenceModel evidence_;
-    QLabel *borrowed_, *no_evidence_, *conditions_caption_, *evidence_caption_;
+    QLabel *borrowed_, *memory_, *no_evidence_, *conditions_caption_, *evidence_caption_;
     VerdictBanner* banner_;
     Tag* agree_;
     FittedTable *table_, *conditions_table_, *evidence_table_;

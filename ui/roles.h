@@ -34,6 +34,14 @@ enum Role : int {
     GapRole,
     /// bool: seen on an earlier connection than the present one.
     EarlierRole,
+    /// bool: nothing uses the value in the VMCS that it is in; the tool tip says why.
+    MeaninglessRole,
+    /// bool: rule, evidence and values contradict each other here.
+    FindingRole,
+    /// bool: a person's own value, in place of the one that was read.
+    EditedRole,
+    /// int: the place of the row's field in vmx::all_fields().
+    FieldRole,
 };
 
 }  // namespace vmxscope::ui

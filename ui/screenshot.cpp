@@ -74,6 +74,13 @@ void Screenshot::next() {
 
 void Screenshot::take() {
     if (over_) return;
+    if (job_.field) window_.show_field(*job_.field);
+    if (!job_.panel.isEmpty()) window_.raise_panel(job_.panel);
+    QTimer::singleShot(0, this, &Screenshot::save);
+}
+
+void Screenshot::save() {
+    if (over_) return;
     if (!window_.grab().save(job_.file)) return fail(QStringLiteral("Cannot write %1.").arg(job_.file));
     over_ = true;
     emit done({});

@@ -18,6 +18,8 @@ struct ScreenshotJob {
     core::StepKind kind = core::StepKind::Transition;
     int limit_s = 600;  // for one stop to come; attaching has its own limits
     QSize size{1720, 980};
+    QString panel{};                    // the object name of the dock to be in front; empty: as it comes
+    std::optional<vmx::Field> field{};  // to be selected
 };
 
 class Screenshot : public QObject {
@@ -37,6 +39,7 @@ class Screenshot : public QObject {
     void say(const QString& text);
     void next();
     void take();
+    void save();
     void fail(const QString& what);
 
     MainWindow& window_;

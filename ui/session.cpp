@@ -6,6 +6,11 @@ Session::Session(const core::Backends& backends, QObject* parent)
     : QObject(parent), worker_(new SessionWorker(backends)) {
     qRegisterMetaType<StepRequest>();
     qRegisterMetaType<TransitionPtr>();
+    qRegisterMetaType<MemoryRequest>();
+    qRegisterMetaType<MemoryAnswer>();
+    qRegisterMetaType<WalkRequest>();
+    qRegisterMetaType<WalkAnswer>();
+    qRegisterMetaType<nested::EvidenceScope>();
     worker_->moveToThread(&thread_);
     connect(&thread_, &QThread::finished, worker_, &QObject::deleteLater);
     connect_commands();
@@ -30,6 +35,9 @@ void Session::connect_commands() {
     connect(this, &Session::resume_wanted, worker_, &SessionWorker::resume);
     connect(this, &Session::interrupt_wanted, worker_, &SessionWorker::interrupt);
     connect(this, &Session::detach_wanted, worker_, &SessionWorker::detach);
+    connect(this, &Session::evidence_wanted, worker_, &SessionWorker::set_evidence);
+    connect(this, &Session::memory_wanted, worker_, &SessionWorker::read_memory);
+    connect(this, &Session::walk_wanted, worker_, &SessionWorker::walk);
 }
 
 void Session::connect_reports() {
@@ -47,7 +55,11 @@ void Session::connect_reports() {
         const bool again = attached_uri_ == uri_;
         attached_uri_ = uri_;
         was_lost_ = false;
+        capabilities_.reset();
+        why_no_capabilities_ = QStringLiteral("The target has not told its VMX capabilities yet.");
+        emit capabilities_changed();
         emit connected(again);
+        if (evidence_) emit evidence_wanted(*evidence_);
         // Until the first stop is reported, the guest may still be on its way to it.
         set_state(State::Running);
     });
@@ -79,6 +91,18 @@ void Session::connect_reports() {
     connect(worker_, &W::guest_gone, this, [this](const QString& text) {
         set_state(State::Ended);
         emit guest_gone(text);
+    });
+    connect(worker_, &W::memory, this, &Session::memory);
+    connect(worker_, &W::walked, this, &Session::walked);
+    connect(worker_, &W::capabilities, this,
+            [this](const std::optional<core::TargetCapabilities>& both, const QString& why_not) {
+                capabilities_ = both;
+                why_no_capabilities_ = why_not;
+                emit capabilities_changed();
+            });
+    connect(worker_, &W::evidence_set, this, [this](nested::EvidenceScope scope) {
+        evidence_ = scope;
+        emit evidence_changed();
     });
     connect(worker_, &W::detached, this, [this] { set_state(State::Idle); });
 }
@@ -127,6 +151,27 @@ void Session::interrupt() {
     if (state_ != State::Running) return;
     set_state(State::Stopping);
     emit interrupt_wanted();
+}
+
+void Session::set_evidence(nested::EvidenceScope scope) {
+    if (attached()) {
+        emit evidence_wanted(scope);  // the target may refuse
+    } else {
+        evidence_ = scope;
+        emit evidence_changed();
+    }
+}
+
+quint64 Session::read_memory(MemoryRequest request) {
+    request.id = ++last_id_;
+    emit memory_wanted(request);
+    return request.id;
+}
+
+quint64 Session::walk(WalkRequest request) {
+    request.id = ++last_id_;
+    emit walk_wanted(request);
+    return request.id;
 }
 
 void Session::detach() {

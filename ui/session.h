@@ -35,6 +35,14 @@ class Session : public QObject {
     quint64 unfetched() const { return unfetched_; }
     /// seq of the newest stop, 0 before the first.
     quint64 live_seq() const { return live_seq_; }
+    /// What the target's VMX can do; empty where it cannot tell, or not yet.
+    const std::optional<core::TargetCapabilities>& capabilities() const { return capabilities_; }
+    const QString& why_no_capabilities() const { return why_no_capabilities_; }
+    /// Which VMREADs and VMWRITEs were asked for to be watched; empty: as the target does by itself.
+    std::optional<nested::EvidenceScope> evidence() const { return evidence_; }
+    /// Asks for memory(), or walked(), with the id returned. Only while held.
+    quint64 read_memory(MemoryRequest request);
+    quint64 walk(WalkRequest request);
     bool attached() const { return state_ == State::Held || state_ == State::Running || state_ == State::Stopping; }
 
   public slots:
@@ -47,6 +55,8 @@ class Session : public QObject {
     void resume();
     void interrupt();
     void detach();
+    /// From the next transition on; without a target, from the next attach.
+    void set_evidence(vmxscope::nested::EvidenceScope scope);
 
   signals:
     void state_changed(vmxscope::ui::Session::State state);
@@ -63,6 +73,10 @@ class Session : public QObject {
     void trouble(const QString& what, const QString& remedy);
     void lost(const QString& what, const QString& remedy);
     void guest_gone(const QString& text);
+    void memory(const vmxscope::ui::MemoryAnswer& answer);
+    void walked(const vmxscope::ui::WalkAnswer& answer);
+    void capabilities_changed();
+    void evidence_changed();
 
     // To the worker's thread.
     void list_wanted();
@@ -71,6 +85,9 @@ class Session : public QObject {
     void resume_wanted();
     void interrupt_wanted();
     void detach_wanted();
+    void evidence_wanted(vmxscope::nested::EvidenceScope scope);
+    void memory_wanted(const vmxscope::ui::MemoryRequest& request);
+    void walk_wanted(const vmxscope::ui::WalkRequest& request);
 
   private:
     void set_state(State state);
@@ -88,6 +105,10 @@ class Session : public QObject {
     core::History history_;
     quint64 unfetched_ = 0;
     quint64 live_seq_ = 0;
+    std::optional<core::TargetCapabilities> capabilities_;
+    QString why_no_capabilities_;
+    std::optional<nested::EvidenceScope> evidence_;
+    quint64 last_id_ = 0;
     bool was_lost_ = false;  // the last connection, to attached_uri_, broke
 };
 

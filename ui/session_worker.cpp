@@ -2,6 +2,7 @@
 
 #include <QTimer>
 #include <algorithm>
+#include <cstring>
 
 #include "ui/text.h"
 
@@ -10,6 +11,7 @@ namespace vmxscope::ui {
 namespace {
 
 constexpr std::chrono::milliseconds kWait{50};
+constexpr const char* kNotHeld = "Memory is read while the guest is held. Interrupt it first (F6).";
 constexpr int kFetchPerPoll = 8;  // so that a command waits for a few round trips at most
 
 }  // namespace
@@ -46,6 +48,7 @@ void SessionWorker::attach(const QString& uri) {
     next_seq_ = 1;
     unfetched_ = 0;
     running_ = false;
+    asked_capabilities_ = false;
     emit attached(target_->info());
     poll_timer_->start();
 }
@@ -79,8 +82,93 @@ void SessionWorker::handle(const core::Stop& stop) {
         emit guest_gone(qs(stop.text));
         return;
     }
+    if (!asked_capabilities_) ask_capabilities();
     emit stopped(stop);
     if (wanted_.empty()) emit caught_up();
+}
+
+void SessionWorker::ask_capabilities() {
+    asked_capabilities_ = true;
+    ept12_rules_ = ept02_rules_ = {};
+    auto both = target_->capabilities();
+    if (!both) {
+        emit capabilities(std::nullopt, qs(both.error().text()));
+        return;
+    }
+    for (const auto& [rules, caps] : {std::pair(&ept12_rules_, &both->l1), std::pair(&ept02_rules_, &both->l0)}) {
+        const vmx::Value& ept = (*caps)[vmx::CapabilityMsr::EptVpidCap];
+        rules->maxphyaddr = caps->maxphyaddr;
+        rules->execute_only = !ept.known() || (ept.bits & 1);
+    }
+    emit capabilities(*both, {});
+}
+
+void SessionWorker::set_evidence(nested::EvidenceScope scope) {
+    if (!target_) return;
+    if (auto done = target_->set_evidence(scope); !done)
+        emit command_failed(qs(done.error().what), qs(done.error().remedy));
+    else
+        emit evidence_set(scope);
+}
+
+void SessionWorker::read_memory(const MemoryRequest& request) {
+    MemoryAnswer answer{request, {}, {}};
+    if (!target_ || running_) {
+        answer.error = QString::fromLatin1(kNotHeld);
+    } else if (auto bytes = target_->read_memory(request.vcpu, request.space, request.address, request.size); !bytes) {
+        answer.error = qs(bytes.error().text());
+    } else {
+        answer.bytes = std::move(*bytes);
+    }
+    emit memory(answer);
+}
+
+std::optional<vmx::Walk> SessionWorker::walk12(const WalkRequest& request, QString& error) {
+    if (!request.eptp12.known()) {
+        error = QStringLiteral("L1 uses no EPT for this L2, or EPT_POINTER of vmcs12 was not read.");
+        return std::nullopt;
+    }
+    const auto read = [&](std::uint64_t physical) -> std::optional<std::uint64_t> {
+        std::uint64_t qword = 0;
+        auto bytes = target_->read_memory(request.vcpu, core::Space::L1Physical, physical, sizeof qword);
+        if (!bytes || bytes->size() != sizeof qword) {
+            error = bytes ? QStringLiteral("The target sent too few bytes.") : qs(bytes.error().text());
+            return std::nullopt;
+        }
+        std::memcpy(&qword, bytes->data(), sizeof qword);
+        return qword;
+    };
+    return vmx::walk_ept(request.eptp12.bits, request.l2_physical, ept12_rules_, read);
+}
+
+std::optional<vmx::Walk> SessionWorker::walk02(const WalkRequest& request, QString& error) {
+    auto steps = target_->ept02_walk(request.vcpu, request.l2_physical);
+    if (!steps) {
+        error = qs(steps.error().text());
+        return std::nullopt;
+    }
+    if (!request.eptp02.known()) {
+        error = QStringLiteral("EPT_POINTER of vmcs02 was not read.");
+        return std::nullopt;
+    }
+    // The same walk once more, over the entries that the target read: so both end in the same words.
+    const auto read = [&](std::uint64_t physical) -> std::optional<std::uint64_t> {
+        for (const vmx::WalkStep& step : *steps)
+            if (step.address == physical) return step.entry;
+        return std::nullopt;
+    };
+    return vmx::walk_ept(request.eptp02.bits, request.l2_physical, ept02_rules_, read);
+}
+
+void SessionWorker::walk(const WalkRequest& request) {
+    WalkAnswer answer{request, {}, {}, {}, {}};
+    if (!target_ || running_) {
+        answer.error12 = answer.error02 = QString::fromLatin1(kNotHeld);
+    } else {
+        answer.ept12 = walk12(request, answer.error12);
+        answer.ept02 = walk02(request, answer.error02);
+    }
+    emit walked(answer);
 }
 
 void SessionWorker::fetch_around(const core::Stop& stop) {

@@ -9,6 +9,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "core/target.h"
 #include "ui/transition_list_model.h"
@@ -22,6 +23,33 @@ struct StepRequest {
     core::StepKind kind = core::StepKind::Transition;
     std::optional<std::uint32_t> vcpu;  // empty = whichever stops first
     bool hold_others = false;           // with `vcpu`: the other vCPUs stay held instead of running on
+};
+
+/// Memory as the held vCPU sees it.
+struct MemoryRequest {
+    quint64 id = 0;
+    std::uint32_t vcpu = 0;
+    core::Space space = core::Space::L2Physical;
+    quint64 address = 0;
+    std::size_t size = 0;  // bytes, at most 64 KiB
+};
+struct MemoryAnswer {
+    MemoryRequest request;
+    std::vector<std::byte> bytes;  // request.size, or none
+    QString error;                 // why there are none
+};
+
+/// What a guest-physical address of L2's becomes, in L1's EPT and in L0's.
+struct WalkRequest {
+    quint64 id = 0;
+    std::uint32_t vcpu = 0;
+    quint64 l2_physical = 0;
+    vmx::Value eptp12, eptp02;  // EPT_POINTER of vmcs12 (unknown: L1 uses no EPT, or it was not read) and of vmcs02
+};
+struct WalkAnswer {
+    WalkRequest request;
+    std::optional<vmx::Walk> ept12, ept02;
+    QString error12, error02;
 };
 
 class SessionWorker : public QObject {
@@ -46,6 +74,9 @@ class SessionWorker : public QObject {
     void resume();
     void interrupt();
     void detach();
+    void set_evidence(vmxscope::nested::EvidenceScope scope);
+    void read_memory(const vmxscope::ui::MemoryRequest& request);
+    void walk(const vmxscope::ui::WalkRequest& request);
     /// Leaves the target without a signal: the program ends.
     void shut_down();
 
@@ -68,6 +99,11 @@ class SessionWorker : public QObject {
     void lost(const QString& what, const QString& remedy);
     void guest_gone(const QString& text);
     void detached();
+    void evidence_set(vmxscope::nested::EvidenceScope scope);
+    void memory(const vmxscope::ui::MemoryAnswer& answer);
+    void walked(const vmxscope::ui::WalkAnswer& answer);
+    /// Once an attach, at the first stop. Empty, and why, where the target cannot tell.
+    void capabilities(const std::optional<vmxscope::core::TargetCapabilities>& both, const QString& why_not);
 
   private:
     struct Range {
@@ -81,6 +117,9 @@ class SessionWorker : public QObject {
     core::Result<void> backfill(int count);
     void let_go(const std::vector<core::Action>& actions);
     void drop();
+    void ask_capabilities();
+    std::optional<vmx::Walk> walk12(const WalkRequest& request, QString& error);
+    std::optional<vmx::Walk> walk02(const WalkRequest& request, QString& error);
 
     const core::Backends& backends_;
     std::unique_ptr<core::Target> target_;
@@ -90,8 +129,15 @@ class SessionWorker : public QObject {
     std::deque<Range> wanted_;    // newest first: what happened just before the stop is of most interest
     std::uint64_t next_seq_ = 1;  // the lowest that was neither fetched, planned, nor given up
     std::uint64_t unfetched_ = 0;
+    bool asked_capabilities_ = false;
+    vmx::EntryRules ept12_rules_, ept02_rules_;
 };
 
 }  // namespace vmxscope::ui
 
 Q_DECLARE_METATYPE(vmxscope::ui::StepRequest)
+Q_DECLARE_METATYPE(vmxscope::ui::MemoryRequest)
+Q_DECLARE_METATYPE(vmxscope::ui::MemoryAnswer)
+Q_DECLARE_METATYPE(vmxscope::ui::WalkRequest)
+Q_DECLARE_METATYPE(vmxscope::ui::WalkAnswer)
+Q_DECLARE_METATYPE(vmxscope::nested::EvidenceScope)

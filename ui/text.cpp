@@ -4,6 +4,7 @@
 #include <QStringList>
 
 #include "vmx/bits.h"
+#include "vmx/decode/details.h"
 #include "vmx/exit_reason.h"
 
 namespace vmxscope::ui {
@@ -71,13 +72,17 @@ QString flag_difference(vmx::Field field, std::uint64_t v12, std::uint64_t v02) 
 
 }  // namespace
 
-QString field_meaning(vmx::Field field, const vmx::Value& vmcs12, const vmx::Value& vmcs02) {
-    const auto say = [&](const vmx::Value& v) { return v.known() ? qs(vmx::describe(field, v.bits)) : QString(); };
-    const QString in12 = say(vmcs12), in02 = say(vmcs02);
-    if (in12 == in02 || in02.isEmpty()) return in12;
-    if (in12.isEmpty() && !vmcs12.known()) return in02;
+QString field_meaning(vmx::Field field, const vmx::Value& vmcs12, const vmx::Value& vmcs02, const vmx::VmcsImage* in12,
+                      const vmx::VmcsImage* in02) {
+    const auto say = [&](const vmx::Value& v, const vmx::VmcsImage* image) {
+        if (!v.known()) return QString();
+        return qs(image ? vmx::describe(field, v.bits, *image) : vmx::describe(field, v.bits));
+    };
+    const QString said12 = say(vmcs12, in12), said02 = say(vmcs02, in02);
+    if (said12 == said02 || said02.isEmpty()) return said12;
+    if (said12.isEmpty() && !vmcs12.known()) return said02;
     if (!vmx::bits_of(field).empty()) return flag_difference(field, vmcs12.bits, vmcs02.bits);
-    return QStringLiteral("vmcs12: %1 · vmcs02: %2").arg(in12.isEmpty() ? QStringLiteral("–") : in12, in02);
+    return QStringLiteral("vmcs12: %1 · vmcs02: %2").arg(said12.isEmpty() ? QStringLiteral("–") : said12, said02);
 }
 
 QString step_without_seconds(const QString& text) {

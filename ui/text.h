@@ -34,7 +34,10 @@ QString headline(const nested::Transition& t);
 
 /// What the bits of a field say, for vmcs12 and vmcs02 at once: one text where they agree (or only one is known), else
 /// "both: PE PG · only vmcs02: NE" for flags and "vmcs12: active · vmcs02: HLT" for the rest. "" for plain numbers.
-QString field_meaning(vmx::Field field, const vmx::Value& vmcs12, const vmx::Value& vmcs02);
+/// `in12`, `in02`: the VMCSs that they are of, for values that only others explain (the exit qualification); may be
+/// null.
+QString field_meaning(vmx::Field field, const vmx::Value& vmcs12, const vmx::Value& vmcs02,
+                      const vmx::VmcsImage* in12 = nullptr, const vmx::VmcsImage* in02 = nullptr);
 
 /// "booting" of "booting … 12 s" and "booting (12 s)": the step itself, for those who count the seconds themselves.
 QString step_without_seconds(const QString& text);

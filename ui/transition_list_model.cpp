@@ -62,6 +62,12 @@ int TransitionListModel::row_of(quint64 seq) const {
     return here ? static_cast<int>(found - rows_.begin()) : -1;
 }
 
+int TransitionListModel::row_of(const TransitionPtr& transition) const {
+    const auto found =
+        std::find_if(rows_.begin(), rows_.end(), [&](const Row& row) { return row.transition == transition; });
+    return found == rows_.end() ? -1 : static_cast<int>(found - rows_.begin());
+}
+
 int TransitionListModel::verdict_row_for(int row) const {
     for (int at = row; at >= 0; --at)
         if (verdict_at(at) && same_run(rows_[static_cast<size_t>(at)], rows_[static_cast<size_t>(row)])) return at;

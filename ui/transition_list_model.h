@@ -39,6 +39,11 @@ class TransitionListModel : public QAbstractTableModel {
     int verdict_row_for(int row) const;
     /// The row before `row` of the same vCPU and connection; -1 if none.
     int previous_row(int row) const;
+    bool same_connection(int a, int b) const {
+        return rows_[static_cast<size_t>(a)].connection == rows_[static_cast<size_t>(b)].connection;
+    }
+    /// Row of that very transition, of whichever connection; -1 if it is not here.
+    int row_of(const TransitionPtr& transition) const;
     /// Transitions between the row before and this one that are not in the list (lost, or not fetched).
     quint64 missing_before(int row) const;
     /// The same, of all rows after `from` up to `to`.

@@ -4,6 +4,7 @@
 #include <QPainter>
 #include <QVBoxLayout>
 
+#include "ui/labels.h"
 #include "ui/palette.h"
 #include "ui/text.h"
 
@@ -14,19 +15,6 @@ namespace {
 constexpr int kTagPadX = 9, kTagPadY = 5;
 constexpr int kTagFlags = Qt::TextWordWrap | Qt::AlignLeft | Qt::AlignVCenter;
 constexpr int kBar = 6;  // pixels, of the strong colour at the left edge
-
-QLabel* wrapped(QWidget* parent) {
-    auto* label = new QLabel(parent);
-    label->setWordWrap(true);
-    label->setTextInteractionFlags(Qt::TextSelectableByMouse);
-    return label;
-}
-
-void set_text_colour(QWidget* widget, const QColor& colour) {
-    QPalette p = widget->palette();
-    p.setColor(QPalette::WindowText, colour);
-    widget->setPalette(p);
-}
 
 QFont scaled(QFont font, double factor, bool bold) {
     font.setPointSizeF(font.pointSizeF() * factor);
@@ -94,9 +82,9 @@ void Tag::paintEvent(QPaintEvent*) {
 VerdictBanner::VerdictBanner(QWidget* parent)
     : QWidget(parent),
       word_(new QLabel(this)),
-      where_(wrapped(this)),
-      reason_(wrapped(this)),
-      used_(wrapped(this)),
+      where_(wrapped_label(this)),
+      reason_(wrapped_label(this)),
+      used_(wrapped_label(this)),
       undefined_(new Tag(this)),
       alarm_(new Tag(this)) {
     word_->setFont(scaled(font(), 2.0, true));

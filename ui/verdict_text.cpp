@@ -34,6 +34,9 @@ QString glyph_of(Mark mark) {
         case Mark::Agree: return QStringLiteral("✓");
         case Mark::Disagree: return QStringLiteral("✗");
         case Mark::Unknown: return QStringLiteral("?");
+        case Mark::Finding: return QStringLiteral("⚑");
+        case Mark::Worth: return QStringLiteral("◉");
+        case Mark::Edited: return QStringLiteral("✎");
     }
     return {};
 }

@@ -19,8 +19,12 @@ enum class Mark : int {
     Alarm,
     Agree,
     Disagree,
-    Unknown
+    Unknown,
+    Finding,  // rule, evidence and values contradict each other
+    Worth,    // deserves a second look
+    Edited,   // a person's own value
 };
+inline constexpr Mark kLastMark = Mark::Edited;
 
 Mark mark_of(nested::Did did);
 /// "●" for Copied, "▨" for Undefined, …

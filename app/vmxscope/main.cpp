@@ -1,6 +1,7 @@
 // vmxscope: the window.
 #include <CLI/CLI.hpp>
 #include <QApplication>
+#include <QFileInfo>
 #include <QTimer>
 #include <csignal>
 #include <cstdio>
@@ -19,6 +20,8 @@ constexpr const char* kExamples = R"(Examples:
   vmxscope                                    the window, with a list of targets to choose from
   vmxscope lab:pae-ept                        starts the lab's guest and attaches to it
   vmxscope kvm:1234                           attaches to the QEMU process 1234 on this machine
+  vmxscope dmesg.txt                          shows the VMCSs that a kernel logged; also of a saved virtual machine
+  vmxscope --evidence all lab:pae-ept         with every VMREAD and VMWRITE of KVM's: who wrote each value
   vmxscope --screenshot exit.png --steps 2 --kind nested lab:pae-ept
                                               a picture of the first nested exit, without a person
 
@@ -26,7 +29,7 @@ Keys: F10 step, F9 next nested, F11 next nested entry, Shift+F11 next nested exi
 Ctrl+F find, Ctrl+D only differences, Alt+Up and Alt+Down through the list, Alt+End to the newest stop.)";
 
 struct Options {
-    std::string target, screenshot, kind = "transition", theme = "system";
+    std::string target, screenshot, kind = "transition", theme = "system", evidence, panel, field;
     int steps = 1, timeout_s = 600;
 };
 
@@ -37,7 +40,11 @@ ui::ThemeChoice theme_of(const std::string& name) {
 void add_options(CLI::App& cli, Options& o) {
     cli.footer(kExamples);
     cli.set_version_flag("--version", std::string("vmxscope ") + VMXSCOPE_VERSION);
-    cli.add_option("TARGET", o.target, "What to attach to: lab:NAME, kvm:PID, tcp:HOST:PORT, unix:PATH");
+    cli.add_option("TARGET", o.target,
+                   "What to attach to: lab:NAME, kvm:PID, tcp:HOST:PORT, unix:PATH; or a file with a VMCS dump");
+    cli.add_option("--evidence", o.evidence,
+                   "Which of KVM's VMREADs and VMWRITEs are watched; all slows the guest down")
+        ->check(CLI::IsMember({"none", "pdptr", "all"}));
     auto* shot =
         cli.add_option("--screenshot", o.screenshot, "Attach, step, save the window as this PNG file, and end");
     cli.add_option("--steps", o.steps, "With --screenshot: steps before the picture")
@@ -49,6 +56,10 @@ void add_options(CLI::App& cli, Options& o) {
     cli.add_option("--timeout", o.timeout_s, "With --screenshot: seconds to wait for a stop")
         ->check(CLI::Range(1, 86'400))
         ->needs(shot);
+    cli.add_option("--panel", o.panel, "With --screenshot: which panel is in front")
+        ->check(CLI::IsMember({"pdptrs", "field", "findings", "checks", "memory"}))
+        ->needs(shot);
+    cli.add_option("--field", o.field, "With --screenshot: which field is selected")->needs(shot);
     cli.add_option("--theme", o.theme, "Colours")->check(CLI::IsMember({"system", "light", "dark"}));
 }
 
@@ -64,6 +75,9 @@ int take_screenshot(ui::MainWindow& window, ui::Session& session, const Options&
     job.steps = o.steps;
     job.kind = *core::step_kind_by_name(o.kind);
     job.limit_s = o.timeout_s;
+    job.panel = QString::fromStdString(o.panel);
+    job.field = vmx::field_by_name(o.field);
+    if (!o.field.empty() && !job.field) return complain("No VMCS field is called " + o.field + ".");
     ui::Screenshot shot(window, session, job);
     QObject::connect(&shot, &ui::Screenshot::progress,
                      [](const QString& text) { std::fprintf(stderr, "%s\n", text.toUtf8().constData()); });
@@ -100,7 +114,8 @@ void close_on_signal(ui::MainWindow& window) {
 int main(int argc, char** argv) {
     Options o;
     CLI::App cli{
-        "Steps a nested guest's VM-entries and VM-exits and shows vmcs12 beside vmcs02, with the PDPTR verdict.",
+        "Steps a nested guest's VM-entries and VM-exits and shows vmcs12 beside vmcs02, where every value "
+        "came from, and what KVM did with the PDPTRs.",
         "vmxscope"};
     add_options(cli, o);
     CLI11_PARSE(cli, argc, argv);
@@ -123,8 +138,13 @@ int main(int argc, char** argv) {
     ui::Session session(backends);
     ui::MainWindow window(session, theme_of(o.theme), !picture);
     close_on_signal(window);
+    if (!o.evidence.empty()) session.set_evidence(*nested::evidence_scope_by_name(o.evidence));
     if (picture) return take_screenshot(window, session, o);
     window.show();
-    if (!o.target.empty()) session.attach(QString::fromStdString(o.target));
+    const QString target = QString::fromStdString(o.target);
+    if (QFileInfo::exists(target))
+        window.open_dump(target);
+    else if (!target.isEmpty())
+        session.attach(target);
     return QApplication::exec();
 }

@@ -12,6 +12,7 @@
 #include "ui/text.h"
 #include "ui/verdict_text.h"
 #include "ui/vmcs_model.h"
+#include "vmx/pdpte.h"
 
 namespace vmxscope::ui {
 namespace {
@@ -48,7 +49,7 @@ struct Panel {
         verdict = nested::pdptr_verdict(*story.back());
         pdptrs.show(story.back(), verdict);
         conditions.show(verdict->conditions);
-        evidence.show(story.back());
+        evidence.show(story.back(), vmx::kPdptrFields);
     }
     std::optional<nested::Verdict> verdict;
     PdptrModel pdptrs;
@@ -61,16 +62,18 @@ TEST(PdptrModel, copied_shows_the_same_values_defined_in_both) {
     const Panel panel(samples::copied());
     EXPECT_EQ(verdict_line(*panel.verdict).toStdString(), "copied; vmcs12 defined, vmcs02 defined");
     EXPECT_EQ(dump(panel.pdptrs, UndefinedRole),
-              "0x103001 | 0x103001 | not read\n"
-              "0x104001 | 0x104001 | not read\n"
-              "0x105001 | 0x105001 | not read\n"
-              "0x106001 | 0x106001 | not read\n");
+              "0x103001 | 0x103001 | not read | not read\n"
+              "0x104001 | 0x104001 | not read | not read\n"
+              "0x105001 | 0x105001 | not read | not read\n"
+              "0x106001 | 0x106001 | not read | not read\n");
     const QModelIndex cell = panel.pdptrs.index(1, PdptrModel::Vmcs02);
     EXPECT_EQ(cell.data(DetailRole).toString().toStdString(), "page directory at 0x104000");
     EXPECT_EQ(panel.pdptrs.index(0, PdptrModel::Cached).data(StateRole).toInt(), static_cast<int>(vmx::Known::NotRead));
     EXPECT_EQ(panel.evidence.rowCount(), 8);
-    EXPECT_EQ(row_text(panel.evidence, 0), "VMWRITE | GUEST_PDPTR0 | 0x103001 | prepare_vmcs02_rare.constprop.0+0x4a0");
-    EXPECT_EQ(row_text(panel.evidence, 7), "VMWRITE | GUEST_PDPTR3 | 0x106001 | nested_vmx_enter_non_root_mode+0xef0");
+    EXPECT_EQ(row_text(panel.evidence, 0),
+              "VMWRITE | vmcs02 | GUEST_PDPTR0 | 0x103001 | prepare_vmcs02_rare.constprop.0+0x4a0");
+    EXPECT_EQ(row_text(panel.evidence, 7),
+              "VMWRITE | vmcs02 | GUEST_PDPTR3 | 0x106001 | nested_vmx_enter_non_root_mode+0xef0");
 }
 
 TEST(PdptrModel, skipped_after_a_pae_exit_keeps_defined_values) {
@@ -98,8 +101,8 @@ TEST(PdptrModel, undefined_and_used_marks_exactly_the_undefined_cells_and_alarms
 TEST(PdptrModel, from_memory_shows_vmcs12_undefined_beside_what_was_loaded) {
     const Panel panel(samples::from_memory());
     EXPECT_EQ(verdict_line(*panel.verdict).toStdString(), "from-memory; vmcs12 undefined, vmcs02 defined");
-    EXPECT_EQ(row_text(panel.pdptrs, 0, {}, UndefinedRole), "~0x0 | 0x104001 | 0x104001");
-    EXPECT_EQ(row_text(panel.pdptrs, 3, {}, UndefinedRole), "~0x0 | 0x107001 | 0x107001");
+    EXPECT_EQ(row_text(panel.pdptrs, 0, {}, UndefinedRole), "~0x0 | 0x104001 | 0x104001 | not read");
+    EXPECT_EQ(row_text(panel.pdptrs, 3, {}, UndefinedRole), "~0x0 | 0x107001 | 0x107001 | not read");
 }
 
 TEST(PdptrModel, a_transition_without_values_says_not_read_and_never_zero) {
@@ -107,7 +110,7 @@ TEST(PdptrModel, a_transition_without_values_says_not_read_and_never_zero) {
     bare->kind = nested::Kind::NestedExit;
     PdptrModel model;
     model.show(bare, std::nullopt);
-    EXPECT_EQ(row_text(model, 0), "not read | not read | not read");
+    EXPECT_EQ(row_text(model, 0), "not read | not read | not read | not read");
 }
 
 TEST(ConditionsModel, each_condition_has_a_value_a_word_for_whether_it_held_and_a_meaning) {
@@ -219,13 +222,14 @@ struct Vmcs {
         filter.setSourceModel(&model);
         show(seen.last());
     }
-    void show(int row) {
-        const int previous = seen.list.previous_row(row);
-        model.show(seen.list.at(row), previous < 0 ? nullptr : seen.list.at(previous), seen.list.verdict_at(row));
-    }
+    void show(int row) { model.show(shown_row(seen.list, row)); }
+    /// Name, values and meaning.
     std::string row(const char* name) const {
         const QModelIndex at = field(model, QString::fromLatin1(name));
-        return row_text(model, at.row(), at.parent());
+        QStringList cells;
+        for (const int column : {VmcsModel::Name, VmcsModel::Vmcs12, VmcsModel::Vmcs02, VmcsModel::Meaning})
+            cells << at.siblingAtColumn(column).data().toString();
+        return cells.join(QStringLiteral(" | ")).toStdString();
     }
     QModelIndex cell(const char* name, int column) const {
         return field(model, QString::fromLatin1(name)).siblingAtColumn(column);
@@ -262,9 +266,9 @@ TEST(VmcsModel, a_copied_entry_marks_the_pdptrs_changed_in_vmcs02_and_equal) {
 
 TEST(VmcsModel, unknown_values_differ_from_nothing_and_say_why_they_are_not_there) {
     const Vmcs vmcs(samples::copied());
-    EXPECT_EQ(vmcs.row("PLE_WINDOW"), "PLE_WINDOW | no such field | 0x1000 | ");
-    EXPECT_EQ(vmcs.row("TSC_MULTIPLIER"), "TSC_MULTIPLIER | 0x0 | no such field | ");
-    EXPECT_EQ(vmcs.row("VM_EXIT_MSR_STORE_ADDR"), "VM_EXIT_MSR_STORE_ADDR | 0x0 | not read | ");
+    EXPECT_EQ(vmcs.row("PLE_WINDOW"), "PLE_WINDOW | no such field | 0x1000 | ∅ PAUSE-loop exiting is off");
+    EXPECT_EQ(vmcs.row("TSC_MULTIPLIER"), "TSC_MULTIPLIER | 0x0 | no such field | ∅ TSC offsetting is off");
+    EXPECT_EQ(vmcs.row("VM_EXIT_MSR_STORE_ADDR"), "VM_EXIT_MSR_STORE_ADDR | 0x0 | not read | ∅ the list is empty");
     EXPECT_FALSE(vmcs.cell("PLE_WINDOW", VmcsModel::Vmcs02).data(DiffersRole).toBool());
     EXPECT_EQ(vmcs.cell("PLE_WINDOW", VmcsModel::Vmcs12).data(StateRole).toInt(),
               static_cast<int>(vmx::Known::Unsupported));
@@ -291,7 +295,7 @@ TEST(VmcsModel, an_image_read_earlier_does_not_pass_for_one_read_here) {
     auto late = std::make_shared<nested::Transition>(*story.back());
     late->vmcs02_as_of = 1;
     VmcsModel model;
-    model.show(late, nullptr, std::nullopt);
+    model.show(make_shown(late, nullptr));
     EXPECT_EQ(model.headerData(VmcsModel::Vmcs02, Qt::Horizontal, Qt::DisplayRole).toString(), u"vmcs02 as of #1");
 }
 
@@ -300,9 +304,9 @@ TEST(VmcsModel, without_images_from_before_a_change_is_told_from_the_transition_
     auto t = std::make_shared<nested::Transition>(*story.back());
     t->vmcs12_before = t->vmcs02_before = {};
     VmcsModel model;
-    model.show(t, story.front(), std::nullopt);
+    model.show(make_shown(t, story.front()));
     EXPECT_EQ(model.changed(), 4);
-    model.show(t, nullptr, std::nullopt);
+    model.show(make_shown(t, nullptr));
     EXPECT_EQ(model.changed(), 0);
 }
 
@@ -356,7 +360,7 @@ TEST(Text, a_step_is_told_from_the_seconds_that_count_on_it) {
 
 TEST(VerdictText, no_two_marks_share_a_glyph) {
     QStringList glyphs;
-    for (int m = static_cast<int>(Mark::Copied); m <= static_cast<int>(Mark::Unknown); ++m)
+    for (int m = static_cast<int>(Mark::Copied); m <= static_cast<int>(kLastMark); ++m)
         glyphs << glyph_of(static_cast<Mark>(m));
     EXPECT_EQ(glyphs.removeDuplicates(), 0);
     EXPECT_FALSE(glyphs.contains(QString()));

@@ -261,4 +261,39 @@ std::vector<TransitionPtr> copied_unused() {
     return story.take();
 }
 
+std::vector<TransitionPtr> refused() {
+    Story story({});
+    story.l1_exit(kVmlaunch, 0x1002c0);
+    nested::Transition& t = story.begin(Kind::NestedEntryFailed);
+    t.vmcs12_before[GUEST_CR0] = t.vmcs12_after[GUEST_CR0] = Value::of(0x80000030);
+    t.vmcs12_after[VM_EXIT_REASON] = Value::of(0x80000021);
+    t.vmcs12_after[EXIT_QUALIFICATION] = Value::of(0);
+    t.exit.reason = Value::of(0x80000021);
+    t.exit.qualification = Value::of(0);
+    t.status = 4;
+    t.kvm_reason = "nested_guest_cr0_valid(vcpu, vmcs12->guest_cr0)";
+    story.end();
+    return story.take();
+}
+
+std::vector<TransitionPtr> disagreeing() {
+    Story story({});
+    first_round(story);
+    story.l1_exit(kVmresume, 0x1002c0);
+    nested::Transition& t = story.begin(Kind::NestedEntry);
+    t.status = 0;
+    t.context.dirty_vmcs12 = true;
+    t.evidence_scope = nested::EvidenceScope::All;
+    const auto write = [&](vmx::Field f, std::uint64_t bits, const char* at) {
+        t.vmcs02_after[f] = Value::of(bits);
+        t.evidence.push_back({Evidence::Op::Vmwrite, static_cast<std::uint16_t>(f), Value::of(bits), at});
+    };
+    for (const vmx::Field f : kPdptrs) write(f, t.vmcs12_after[f].bits, "prepare_vmcs02_rare.constprop.0+0x4a0");
+    for (const vmx::Field f : kPdptrs) write(f, t.vmcs12_after[f].bits, "nested_vmx_enter_non_root_mode+0xef0");
+    write(GUEST_CR3, 0x666000, "vmx_load_mmu_pgd+0x8f");
+    write(TSC_OFFSET, 0xffffb6a1edfe0000, "prepare_vmcs02+0x210");
+    story.end();
+    return story.take();
+}
+
 }  // namespace vmxscope::ui::samples

@@ -16,5 +16,7 @@ std::vector<TransitionPtr> skipped();        // …and the second entry: vmcs12 
 std::vector<TransitionPtr> undefined();      // PAE turned on by L1 without dirtying vmcs12: the alarm
 std::vector<TransitionPtr> from_memory();    // no nested EPT
 std::vector<TransitionPtr> copied_unused();  // 64-bit L2
+std::vector<TransitionPtr> refused();        // L1 cleared CR0.PE under CR0.PG: KVM refuses the entry
+std::vector<TransitionPtr> disagreeing();    // evidence of every field; GUEST_CR3 was written with another value
 
 }  // namespace vmxscope::ui::samples

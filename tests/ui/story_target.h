@@ -20,6 +20,9 @@ struct Strings {
     std::atomic<bool> lost = false;     // wait() fails from now on
     std::atomic<bool> endless = false;  // past its end the story does not end the guest; nothing comes any more
     std::atomic<int> vcpus = 1;
+    std::atomic<bool> tells = true;   // its capabilities, its memory, EPT02; else what every target may refuse
+    std::atomic<int> evidence = -1;   // the nested::EvidenceScope that was asked for
+    std::atomic<unsigned> stale = 0;  // added to the PDPTEs in memory
     std::atomic<int> attaches = 0, detaches = 0, interrupts = 0;
     std::vector<core::Action> last_actions();
     void note(std::vector<core::Action> actions);

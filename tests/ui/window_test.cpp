@@ -9,67 +9,17 @@
 #include <QTest>
 #include <QTreeView>
 
-#include "tests/ui/story_target.h"
-#include "ui/main_window.h"
-#include "ui/message_bar.h"
-#include "ui/pdptr_panel.h"
+#include "tests/ui/story_window.h"
 #include "ui/screenshot.h"
 #include "ui/status_line.h"
 #include "ui/verdict_banner.h"
-#include "ui/vmcs_view.h"
 
 namespace vmxscope::ui {
 namespace {
 
 using State = Session::State;
-constexpr int kLimitMs = 20'000;
-
-struct Window {
-    explicit Window(std::vector<TransitionPtr> story, ThemeChoice theme = ThemeChoice::Light)
-        : strings(std::make_shared<test::Strings>(std::move(story))) {
-        backends.add(test::make_story_backend(strings));
-        session = std::make_unique<Session>(backends);
-        QDir().mkpath(QStringLiteral(PICTURES));
-        window = std::make_unique<MainWindow>(*session, theme, false);
-        window->resize(1720, 980);
-        window->show();
-    }
-    bool attach() {
-        session->attach(QStringLiteral("story:"));
-        return QTest::qWaitFor([&] { return session->state() == State::Held; }, kLimitMs);
-    }
-    /// To the story's last transition, which must be a nested one.
-    bool to_the_end() {
-        while (session->live_seq() < strings->story.size()) {
-            const quint64 before = session->live_seq();
-            window->actions().step_nested->trigger();
-            if (!QTest::qWaitFor([&] { return session->live_seq() > before && session->state() == State::Held; },
-                                 kLimitMs))
-                return false;
-        }
-        return QTest::qWaitFor(
-            [&] { return window->transitions().rowCount() == static_cast<int>(strings->story.size()); }, kLimitMs);
-    }
-    QString take(const char* name) {
-        QTest::qWait(1);  // layouts settle in the event loop
-        const QString file = QStringLiteral(PICTURES "/%1.png").arg(QLatin1String(name));
-        EXPECT_TRUE(window->grab().save(file));
-        return file;
-    }
-    std::string panel_text() {
-        QStringList texts;
-        for (QWidget* w : window->pdptrs().widget()->findChildren<QWidget*>())
-            if (w->isVisibleTo(&window->pdptrs()) && !w->accessibleName().isEmpty()) texts << w->accessibleName();
-        for (QLabel* l : window->pdptrs().widget()->findChildren<QLabel*>())
-            if (l->isVisibleTo(&window->pdptrs())) texts << l->text();
-        return texts.join(QLatin1Char('\n')).toStdString();
-    }
-
-    std::shared_ptr<test::Strings> strings;
-    core::Backends backends;
-    std::unique_ptr<Session> session;
-    std::unique_ptr<MainWindow> window;
-};
+using test::kLimitMs;
+using test::Window;
 
 bool has(const std::string& text, const char* part) {
     return text.find(part) != std::string::npos;
@@ -203,7 +153,9 @@ struct Picture {
 };
 
 /// How GoogleTest and CTest name it.
-void PrintTo(const Picture& picture, std::ostream* out) { *out << picture.name; }
+void PrintTo(const Picture& picture, std::ostream* out) {
+    *out << picture.name;
+}
 
 class Pictures : public ::testing::TestWithParam<Picture> {};
 
@@ -277,7 +229,7 @@ TEST(Palette, every_text_on_its_ground_has_a_contrast_of_at_least_4_5) {
             EXPECT_GE(contrast(text, ground), 4.5)
                 << what << ": " << text.name().toStdString() << " on " << ground.name().toStdString();
         };
-        for (int m = 0; m <= static_cast<int>(Mark::Unknown); ++m) {
+        for (int m = 0; m <= static_cast<int>(kLastMark); ++m) {
             const Look look = p.mark(static_cast<Mark>(m));
             check(look.text, look.ground, "mark");
             check(look.text, p.base(), "mark in a list");

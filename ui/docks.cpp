@@ -1,0 +1,76 @@
+#include "ui/docks.h"
+
+#include "ui/entry_check_panel.h"
+#include "ui/field_panel.h"
+#include "ui/findings_panel.h"
+#include "ui/memory_panel.h"
+#include "ui/pdptr_panel.h"
+#include "ui/transition_list_view.h"
+
+namespace vmxscope::ui {
+
+namespace {
+
+constexpr double kListShare = 0.215, kPanelShare = 0.285;  // of the window's width; the fields get the rest
+
+}  // namespace
+
+Docks::Docks(QMainWindow* window, Session& session, TransitionListModel* transitions)
+    : list(new TransitionListView(transitions)),
+      pdptrs(new PdptrPanel),
+      field(new FieldPanel),
+      findings(new FindingsPanel),
+      checks(new EntryCheckPanel),
+      memory(new MemoryPanel(session)),
+      window_(window),
+      session_(session) {
+    window->setTabPosition(Qt::RightDockWidgetArea, QTabWidget::North);
+    list_dock = make(QStringLiteral("Transitions"), "transitions", list, Qt::LeftDockWidgetArea);
+    pdptr_dock = make(QStringLiteral("PDPTRs"), "pdptrs", pdptrs, Qt::RightDockWidgetArea);
+    field_dock = make(QStringLiteral("Field"), "field", field, Qt::RightDockWidgetArea);
+    findings_dock = make(QStringLiteral("Findings"), "findings", findings, Qt::RightDockWidgetArea);
+    checks_dock = make(QStringLiteral("Checks"), "checks", checks, Qt::RightDockWidgetArea);
+    memory_dock = make(QStringLiteral("Memory"), "memory", memory, Qt::RightDockWidgetArea);
+    for (QDockWidget* dock : {field_dock, findings_dock, checks_dock, memory_dock})
+        window->tabifyDockWidget(pdptr_dock, dock);
+}
+
+QDockWidget* Docks::make(const QString& title, const char* name, QWidget* inside, Qt::DockWidgetArea area) {
+    auto* dock = new QDockWidget(title, window_);
+    dock->setObjectName(QString::fromLatin1(name));
+    dock->setWidget(inside);
+    dock->setFeatures(QDockWidget::DockWidgetMovable | QDockWidget::DockWidgetFloatable |
+                      QDockWidget::DockWidgetClosable);
+    window_->addDockWidget(area, dock);
+    dock->hide();
+    return dock;
+}
+
+QDockWidget* Docks::named(const QString& name) const {
+    for (QDockWidget* dock : all())
+        if (dock->objectName() == name) return dock;
+    return nullptr;
+}
+
+void Docks::set_visible(bool on) {
+    for (QDockWidget* dock : all()) dock->setVisible(on);
+    if (!on) return;
+    pdptr_dock->raise();
+    window_->resizeDocks({list_dock, pdptr_dock},
+                         {int(window_->width() * kListShare), int(window_->width() * kPanelShare)}, Qt::Horizontal);
+}
+
+void Docks::show_shown(const ShownPtr& shown) {
+    const auto& capabilities = session_.capabilities();
+    field->show_shown(shown, capabilities ? &*capabilities : nullptr);
+    checks->show_shown(shown);
+    memory->show_shown(shown);
+}
+
+void Docks::recolour() {
+    pdptrs->recolour();
+    field->recolour();
+    checks->recolour();
+}
+
+}  // namespace vmxscope::ui
