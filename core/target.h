@@ -80,6 +80,8 @@ enum class Space : std::uint8_t { L1Physical, L1Linear, L2Physical, L2Linear };
 std::string_view name_of(Space s);  // "l1-phys", "l1-linear", "l2-phys", "l2-linear"
 std::optional<Space> space_by_name(std::string_view name);
 
+inline constexpr std::size_t kMostMemory = 64u << 10;  // bytes of one read_memory()
+
 /// What the processor's VMX can do, and what KVM lets L1 believe of it.
 struct TargetCapabilities {
     vmx::Capabilities l0;  // the processor's
@@ -108,7 +110,7 @@ class Target {
     /// Watches more or fewer of KVM's VMREADs and VMWRITEs from the next transition on. All of them slow the guest down.
     virtual Result<void> set_evidence(nested::EvidenceScope scope);
     virtual Result<TargetCapabilities> capabilities();
-    /// `size` bytes (at most 64 KiB) as the vCPU, held, sees them. Fails, naming the address, where any of them is not
+    /// `size` bytes (at most kMostMemory) as the vCPU, held, sees them. Fails, naming the address, where any of them is not
     /// mapped. Nothing is written, no accessed bit set.
     virtual Result<std::vector<std::byte>> read_memory(std::uint32_t vcpu, Space space, std::uint64_t address,
                                                        std::size_t size);

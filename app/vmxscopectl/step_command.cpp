@@ -155,6 +155,7 @@ int step(const core::Backends& backends, const Options& o) {
     stepper->choose_vcpu(o.vcpu);
     // Attaching gives what is usual; setting it again would cost a round trip.
     const auto scope = *nested::evidence_scope_by_name(o.evidence);
+    if (scope == nested::EvidenceScope::All) remark("Placing a probe at every VMREAD and VMWRITE of KVM's; in a lab that takes a minute.");
     if (scope != nested::EvidenceScope::Pdptrs)
         if (const auto set = stepper->target().set_evidence(scope); !set) return complain(set.error());
     const bool ask = !o.count && stdin_is_terminal();

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "core/rsp/codec.h"
+
 namespace vmxscope::core::rsp {
 
 namespace {
@@ -36,6 +38,14 @@ class Reader {
                           member->get<std::uint64_t>() <= std::numeric_limits<T>::max();
         if (!fits) member = complain(name);
         return member != nullptr ? member->get<T>() : T{};
+    }
+
+    /// "0x2a"
+    std::uint64_t hex(const char* name) {
+        const std::string text = string(name);
+        const auto number = text.starts_with("0x") ? parse_hex(std::string_view(text).substr(2)) : std::nullopt;
+        if (!number) complain(name);
+        return number.value_or(0);
     }
 
     std::vector<std::string> strings(const char* name) {
@@ -78,6 +88,37 @@ json parse(std::string_view text) {
     return json::parse(text, nullptr, false);
 }
 
+/// Only the MSRs that are known; one that is missing was not read, or is not there.
+json of_processor(const vmx::Capabilities& c) {
+    json msrs = json::object();
+    for (std::size_t i = 0; i < vmx::kCapabilityMsrCount; ++i) {
+        const auto msr = static_cast<vmx::CapabilityMsr>(0x480 + i);
+        if (c[msr].known()) msrs[std::string(vmx::name_of(msr))] = fmt::format("{:#x}", c[msr].bits);
+    }
+    return {{"msrs", msrs}, {"maxphyaddr", c.maxphyaddr}, {"linear_bits", c.linear_bits}};
+}
+
+vmx::Capabilities read_processor(const json& parsed, std::string& wrong) {
+    vmx::Capabilities c;
+    Reader r(parsed);
+    c.maxphyaddr = r.number<std::uint8_t>("maxphyaddr");
+    c.linear_bits = r.number<std::uint8_t>("linear_bits");
+    if (c.maxphyaddr < 32 || c.maxphyaddr > 52) r.complain("maxphyaddr");
+    if (c.linear_bits != 48 && c.linear_bits != 57) r.complain("linear_bits");
+    const json none = json::object();
+    const bool has_msrs = parsed.is_object() && parsed.contains("msrs");
+    if (!has_msrs) r.complain("msrs");
+    const json& msrs = has_msrs ? parsed["msrs"] : none;
+    Reader values(msrs);
+    for (const auto& [name, value] : msrs.items()) {
+        const auto msr = msrs.is_object() ? vmx::capability_msr_by_name(name) : std::nullopt;
+        if (msr) c[*msr] = vmx::Value::of(values.hex(name.c_str()));
+    }
+    for (const Reader* reader : {&r, &values})
+        if (wrong.empty()) wrong = reader->wrong();
+    return c;
+}
+
 std::optional<VcpuState> state_by_name(std::string_view name) {
     for (auto s : {VcpuState::Held, VcpuState::Running, VcpuState::Waiting, VcpuState::Gone})
         if (name_of(s) == name) return s;
@@ -108,6 +149,19 @@ std::string vcpus_text(const std::vector<Vcpu>& vcpus) {
 
 std::string history_text(const History& h) {
     return dump({{"first", h.first}, {"last", h.last}, {"lost", h.lost}});
+}
+
+std::string capabilities_text(const TargetCapabilities& c) {
+    return dump({{"l0", of_processor(c.l0)}, {"l1", of_processor(c.l1)}});
+}
+
+std::string walk_text(const std::vector<vmx::WalkStep>& steps) {
+    json all = json::array();
+    for (const vmx::WalkStep& s : steps)
+        all.push_back({{"level", s.level},
+                       {"address", fmt::format("{:#x}", s.address)},
+                       {"entry", fmt::format("{:#x}", s.entry)}});
+    return dump(all);
 }
 
 Result<TargetInfo> parse_info(std::string_view text) {
@@ -155,6 +209,34 @@ Result<History> parse_history(std::string_view text) {
     if (!r.wrong().empty()) return refused("history", r.wrong());
     if (h.first > h.last) return refused("history", "its first transition is after its last");
     return h;
+}
+
+Result<TargetCapabilities> parse_capabilities(std::string_view text) {
+    const json parsed = parse(text);
+    std::string wrong;
+    const auto of = [&](const char* who) {
+        if (parsed.is_object() && parsed.contains(who)) return read_processor(parsed[who], wrong);
+        if (wrong.empty()) wrong = fmt::format("'{}' is missing", who);
+        return vmx::Capabilities{};
+    };
+    const TargetCapabilities c{of("l0"), of("l1")};
+    if (!wrong.empty()) return refused("capabilities", wrong);
+    return c;
+}
+
+Result<std::vector<vmx::WalkStep>> parse_walk(std::string_view text) {
+    const json parsed = parse(text);
+    if (!parsed.is_array()) return refused("ept02", "it is no list");
+    std::vector<vmx::WalkStep> steps;
+    for (const json& element : parsed) {
+        Reader r(element);
+        const vmx::WalkStep step{r.number<std::uint8_t>("level"), r.hex("address"), r.hex("entry")};
+        if (step.level < 1 || step.level > 5) r.complain("level");
+        if (!r.wrong().empty()) return refused("ept02", r.wrong());
+        steps.push_back(step);
+    }
+    if (steps.size() > 5) return refused("ept02", "it has more than five steps");
+    return steps;
 }
 
 }  // namespace vmxscope::core::rsp

@@ -1,5 +1,5 @@
-// The small objects that `qXfer:vmx:read:` serves as JSON: info, vcpus, history. Written and read here; what is read is
-// checked. (Transitions have an encoding of their own: nested/transition_codec.h.)
+// The small objects that `qXfer:vmx:read:` serves as JSON: info, vcpus, history, capabilities, a walk. Written and read here;
+// what is read is checked. (Transitions have an encoding of their own: nested/transition_codec.h.)
 #pragma once
 
 #include <string>
@@ -15,8 +15,13 @@ std::string info_text(const TargetInfo& info);
 std::string vcpus_text(const std::vector<Vcpu>& vcpus);
 std::string history_text(const History& history);
 
+std::string capabilities_text(const TargetCapabilities& capabilities);
+std::string walk_text(const std::vector<vmx::WalkStep>& steps);
+
 Result<TargetInfo> parse_info(std::string_view text);
 Result<std::vector<Vcpu>> parse_vcpus(std::string_view text);
 Result<History> parse_history(std::string_view text);
+Result<TargetCapabilities> parse_capabilities(std::string_view text);
+Result<std::vector<vmx::WalkStep>> parse_walk(std::string_view text);
 
 }  // namespace vmxscope::core::rsp

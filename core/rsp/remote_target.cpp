@@ -30,7 +30,7 @@ namespace {
 
 constexpr auto kReplyLimit = seconds(30);    // an answer takes milliseconds, or a lab that idles a while
 constexpr auto kAttachLimit = seconds(120);  // the agent answers the first packet once it has attached to the guest
-constexpr auto kProbesLimit = seconds(120);
+constexpr auto kProbesLimit = seconds(900);  // hundreds, on an emulated processor
 constexpr auto kGoodbyeLimit = seconds(20);
 constexpr auto kSlice = milliseconds(100);  // how often Progress is asked
 constexpr std::size_t kMaxObject = 16u << 20;
@@ -58,6 +58,14 @@ class RemoteTarget final : public Target {
     Result<std::optional<Stop>> wait(milliseconds limit) override;
     Result<void> interrupt() override;
     Result<void> set_evidence(nested::EvidenceScope scope) override;
+    Result<TargetCapabilities> capabilities() override {
+        return read_object("capabilities", kReplyLimit).and_then(parse_capabilities);
+    }
+    Result<std::vector<std::byte>> read_memory(std::uint32_t vcpu, Space space, std::uint64_t address,
+                                               std::size_t size) override;
+    Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical) override {
+        return read_object(fmt::format("ept02/{}/{:x}", vcpu, l2_physical), kReplyLimit).and_then(parse_walk);
+    }
     Result<void> detach() override;
 
   private:
@@ -276,6 +284,17 @@ Result<void> RemoteTarget::interrupt() {
 Result<void> RemoteTarget::set_evidence(nested::EvidenceScope scope) {
     if (auto set = command(fmt::format("QVmxEvidence:{}", nested::name_of(scope)), kProbesLimit); !set) return set;
     return read_info();
+}
+
+Result<std::vector<std::byte>> RemoteTarget::read_memory(std::uint32_t vcpu, Space space, std::uint64_t address,
+                                                         std::size_t size) {
+    const auto bytes =
+        read_object(fmt::format("memory/{}/{}/{:x}/{:x}", vcpu, name_of(space), address, size), kReplyLimit);
+    if (!bytes) return tl::unexpected(bytes.error());
+    if (bytes->size() != size)
+        return fail(fmt::format("{} was asked for {} bytes of memory and sent {}.", peer_, size, bytes->size()));
+    const auto view = std::as_bytes(std::span(*bytes));
+    return std::vector<std::byte>(view.begin(), view.end());
 }
 
 Result<void> RemoteTarget::detach() {

@@ -168,6 +168,7 @@ Session::Reply Session::evidence_scope(std::string_view name) {
 
 Session::Reply Session::detach(std::string_view) {
     over_ = true;
+    awaiting_ = Awaiting::Nothing;
     auto left = target_->detach();
     return left ? std::string("OK") : error(left.error());
 }

@@ -68,7 +68,7 @@ class Session {
     Reply read_registers(std::string_view);
     Reply read_register(std::string_view number);
     Reply write_refused(std::string_view);
-    Reply memory_refused(std::string_view);
+    Reply read_memory(std::string_view range);
     // Running
     Reply last_stop(std::string_view);
     Reply vcont_actions(std::string_view);
@@ -88,6 +88,9 @@ class Session {
     Reply resume(const std::vector<Action>& actions);
     Reply monitor_step(StepKind kind);
     Result<std::string> object(const Xfer& asked);
+    Result<std::string> vmx_object(std::string_view name);
+    Result<std::string> memory_object(std::string_view arguments);
+    Result<std::string> ept02_object(std::string_view arguments);
     std::string threads_xml();
     std::string thread_description(const Vcpu& vcpu);
     void announce(const Stop& stop);

@@ -33,7 +33,7 @@ const Session::Command Session::kCommands[] = {
     {"P", true, &Session::write_refused},
     {"M", true, &Session::write_refused},
     {"X", true, &Session::write_refused},
-    {"m", true, &Session::memory_refused},
+    {"m", true, &Session::read_memory},
     {"?", false, &Session::last_stop},
     {"vCont?", false, &Session::vcont_actions},
     {"vCont", true, &Session::vcont},
@@ -229,25 +229,84 @@ Session::Reply Session::write_refused(std::string_view) {
     return error("vmxscope changes nothing in the guest: registers and memory cannot be written.");
 }
 
-/// gdb 13 takes only the numbered form of an error for an answer to `m`: at "E." and a sentence, `x/i $pc` aborts it.
-Session::Reply Session::memory_refused(std::string_view) {
-    return "E01";
+namespace {
+
+/// `m` is answered in hexadecimal, in one packet.
+constexpr std::size_t kMostByM = 0x4000;
+
+std::string as_string(const std::vector<std::byte>& bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::optional<std::uint32_t> vcpu_id(std::string_view digits) {
+    const auto id = parse_decimal(digits);
+    if (!id || *id > 0xffffffff) return {};
+    return static_cast<std::uint32_t>(*id);
+}
+
+/// Drops `prefix` from the start of `text`; false when it is not there.
+bool drop(std::string_view& text, std::string_view prefix) {
+    if (!text.starts_with(prefix)) return false;
+    text.remove_prefix(prefix.size());
+    return true;
+}
+
+}  // namespace
+
+/// What the vCPU that is held runs sees: L2's linear addresses, or L1's. gdb 13 takes only the numbered form of an error
+/// for an answer: at "E." and a sentence, `x/i $pc` aborts it.
+Session::Reply Session::read_memory(std::string_view range) {
+    const auto address = parse_hex(take_until(range, ','));
+    const auto size = parse_hex(range);
+    const auto vcpu = find_vcpu(selected_vcpu());
+    if (!address || !size || *size == 0 || *size > kMostByM || !vcpu) return "E01";
+    const Space space = vcpu->level == 2 ? Space::L2Linear : Space::L1Linear;
+    const auto bytes = target_->read_memory(vcpu->id, space, *address, *size);
+    return bytes ? to_hex(as_string(*bytes)) : "E01";
 }
 
 Result<std::string> Session::object(const Xfer& asked) {
     if (asked.object == "features" && asked.annex == "target.xml") return target_xml();
     if (asked.object == "threads" && asked.annex.empty()) return threads_xml();
-    if (asked.object == "vmx" && asked.annex == "info") return info_text(target_->info());
-    if (asked.object == "vmx" && asked.annex == "vcpus") return target_->vcpus().map(vcpus_text);
-    if (asked.object == "vmx" && asked.annex == "history") return target_->history().map(history_text);
-    constexpr std::string_view transition = "transition/";
-    if (asked.object == "vmx" && asked.annex.starts_with(transition)) {
-        const auto seq = parse_decimal(asked.annex.substr(transition.size()));
-        if (!seq)
-            return fail(fmt::format("'{}' is not the number of a transition.", asked.annex.substr(transition.size())));
-        return target_->transition(*seq).map(nested::encode);
-    }
+    if (asked.object == "vmx") return vmx_object(asked.annex);
     return fail(fmt::format("There is no object '{}' named '{}' to read here.", asked.object, asked.annex));
+}
+
+Result<std::string> Session::vmx_object(std::string_view name) {
+    if (name == "info") return info_text(target_->info());
+    if (name == "vcpus") return target_->vcpus().map(vcpus_text);
+    if (name == "history") return target_->history().map(history_text);
+    if (name == "capabilities") return target_->capabilities().map(capabilities_text);
+    std::string_view rest = name;
+    if (drop(rest, "memory/")) return memory_object(rest);
+    if (drop(rest, "ept02/")) return ept02_object(rest);
+    if (!drop(rest, "transition/")) return fail(fmt::format("There is no object 'vmx' named '{}' to read here.", name));
+    const auto seq = parse_decimal(rest);
+    if (!seq) return fail(fmt::format("'{}' is not the number of a transition.", rest));
+    return target_->transition(*seq).map(nested::encode);
+}
+
+/// VCPU/SPACE/ADDRESS/SIZE, the latter two in hexadecimal.
+Result<std::string> Session::memory_object(std::string_view arguments) {
+    std::string_view rest = arguments;
+    const auto vcpu = vcpu_id(take_until(rest, '/'));
+    const auto space = space_by_name(take_until(rest, '/'));
+    const auto address = parse_hex(take_until(rest, '/'));
+    const auto size = parse_hex(rest);
+    if (!vcpu || !space || !address || !size)
+        return fail(fmt::format("'{}' is not VCPU/SPACE/ADDRESS/SIZE.", arguments));
+    if (*size == 0 || *size > kMostMemory)
+        return fail(fmt::format("Memory is read in pieces of 1 to {} bytes; {} were asked for.", kMostMemory, *size));
+    return target_->read_memory(*vcpu, *space, *address, *size).map(as_string);
+}
+
+/// VCPU/GPA, the latter in hexadecimal.
+Result<std::string> Session::ept02_object(std::string_view arguments) {
+    std::string_view rest = arguments;
+    const auto vcpu = vcpu_id(take_until(rest, '/'));
+    const auto address = parse_hex(rest);
+    if (!vcpu || !address) return fail(fmt::format("'{}' is not VCPU/ADDRESS.", arguments));
+    return target_->ept02_walk(*vcpu, *address).map(walk_text);
 }
 
 Session::Reply Session::transfer(std::string_view request) {

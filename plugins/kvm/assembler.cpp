@@ -15,7 +15,8 @@ constexpr std::uint64_t kPg = 1ull << 31, kPae = 1ull << 5, kLma = 1ull << 10;
 constexpr std::uint64_t kIa32eEntry = 1ull << 9;             // VM-entry control "IA-32e mode guest"
 constexpr std::uint64_t kActivateSecondary = 1ull << 31, kEnableEpt = 1ull << 1;
 constexpr std::uint64_t kEvmptrMapPending = ~1ull;           // EVMPTR_MAP_PENDING -2, EVMPTR_INVALID -1: the two above all pointers
-constexpr std::int32_t kVmentryVmexit = 2;                   // enum nvmx_vmentry_status: L1 sees the failure as a VM-exit
+constexpr std::int32_t kVmentryVmfail = 1;                   // enum nvmx_vmentry_status: L1 sees VMfail
+constexpr std::int32_t kVmentryVmexit = 2;                   // …: L1 sees the failure as a VM-exit
 constexpr std::uint64_t kEntryFailed = 1ull << 31;           // of the exit reason
 constexpr unsigned kKvmRegisters = 17;
 constexpr std::size_t kMostEvidence = 1u << 14;  // of one transition: a vCPU that user space reads out makes none
@@ -206,6 +207,7 @@ std::vector<Transition> Assembler::take(const Sample& s) {
     if (const auto id = s.number(StateMember::VcpuId)) vcpu_id_ = static_cast<std::uint32_t>(*id);
     level_ = s.level2 ? 2 : 1;
     std::vector<Transition> out;
+    if (vmfail_) out.push_back(vmfailed(s));
     switch (s.role) {
         case Role::VmlaunchBegin: vmlaunch_ = s; break;
         case Role::VmlaunchEnd:
@@ -296,6 +298,11 @@ std::optional<Transition> Assembler::nested_entry_ends(const Sample& s) {
         t.kind = Kind::NestedEntryFailed;
         t.context.pae.reset();
         if (s.vmcs12 && t.status == kVmentryVmexit) t.exit = exit_info_of(*s.vmcs12);
+        if (t.status == kVmentryVmfail && t.context.from_vmentry.value_or(false)) {
+            vmfail_ = std::move(entry_);
+            entry_.reset();
+            return std::nullopt;
+        }
         Transition failed = finish(std::move(t));
         entry_.reset();
         return failed;
@@ -341,6 +348,15 @@ Transition Assembler::nested_exit_unended() {
     Transition t = std::move(*exit_);
     exit_.reset();
     note_incomplete(t, "the end of the nested VM-exit was not seen.");
+    return finish(std::move(t));
+}
+
+/// VM_INSTRUCTION_ERROR is written after nested_vmx_enter_non_root_mode has returned.
+Transition Assembler::vmfailed(const Sample& s) {
+    Transition t = std::move(*vmfail_);
+    vmfail_.reset();
+    if (s.role == Role::VmlaunchEnd && s.vmcs12) t.vmcs12_after = *s.vmcs12;
+    else t.notes.push_back("The end of VMLAUNCH or VMRESUME was not seen: vmcs12 is as of before KVM told L1 why.");
     return finish(std::move(t));
 }
 

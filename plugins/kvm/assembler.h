@@ -66,6 +66,7 @@ class Assembler {
     void nested_exit_begins(const Sample& s);
     nested::Transition nested_exit_unended();
     nested::Transition failed_vmlaunch(const Sample& s);
+    nested::Transition vmfailed(const Sample& s);
     void note_lost(std::uint64_t lost);
 
     Parameters parameters_;
@@ -77,6 +78,7 @@ class Assembler {
     std::optional<nested::Transition> entry_;  // a nested entry under way
     std::optional<nested::Transition> exit_;   // a nested exit under way
     bool entry_returned_ = false;              // KVM's part of entry_ is over; BeforeEntry is awaited
+    std::optional<nested::Transition> vmfail_;  // KVM refused: nested_vmx_run has yet to tell L1 why
     std::optional<Sample> vmlaunch_;           // VmlaunchBegin, until a nested entry begins
     std::vector<nested::Evidence> loose_;      // accesses outside both: they go with the next transition
 

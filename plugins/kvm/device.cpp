@@ -125,6 +125,14 @@ core::Result<void> Device::watch(ProbePlan& plan, nested::EvidenceScope scope) {
     return {};
 }
 
+core::Result<std::array<vmx::Value, VMXSCOPE_NR_MSRS>> Device::capability_msrs() {
+    vmxscope_msrs c{};
+    if (::ioctl(fd_, VMXSCOPE_IOC_MSRS, &c) < 0) return core::fail(fmt::format("The processor's capability MSRs cannot be read: {}.", std::strerror(errno)));
+    std::array<vmx::Value, VMXSCOPE_NR_MSRS> out{};
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = (c.known >> i) & 1 ? vmx::Value::of(c.value[i]) : vmx::Value::unsupported();
+    return out;
+}
+
 core::Result<SessionStatus> Device::status() {
     std::vector<vmxscope_slot_status> slots(slots_);
     vmxscope_status c{};

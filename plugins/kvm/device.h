@@ -1,6 +1,7 @@
 // /dev/vmxscope from user space: one session of the module, and its ring read record by record.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -51,6 +52,8 @@ class Device {
     core::Result<void> run(std::uint32_t slot, std::uint32_t armed, std::uint32_t flags);
     /// Places the hooks of `scope` and removes the others, of the plan that the device was opened with.
     core::Result<void> watch(ProbePlan& plan, nested::EvidenceScope scope);
+    /// The processor's VMX capability MSRs, by number - 0x480; one that it does not have is unsupported.
+    core::Result<std::array<vmx::Value, VMXSCOPE_NR_MSRS>> capability_msrs();
     core::Result<SessionStatus> status();
     /// Waits up to `limit` for records, then visits all there are. Returns how many.
     core::Result<std::size_t> read(std::chrono::milliseconds limit, const std::function<void(const RawRecord&)>& visit);

@@ -49,6 +49,13 @@ class OwnedAgentTarget : public core::Target {
     core::Result<core::History> history() override { return remote_->history(); }
     core::Result<nested::Transition> transition(std::uint64_t seq) override { return remote_->transition(seq); }
     core::Result<void> set_evidence(nested::EvidenceScope scope) override { return remote_->set_evidence(scope); }
+    core::Result<core::TargetCapabilities> capabilities() override { return remote_->capabilities(); }
+    core::Result<std::vector<std::byte>> read_memory(std::uint32_t vcpu, core::Space space, std::uint64_t address, std::size_t size) override {
+        return remote_->read_memory(vcpu, space, address, size);
+    }
+    core::Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical) override {
+        return remote_->ept02_walk(vcpu, l2_physical);
+    }
     core::Result<void> detach() override { return remote_->detach(); }
 
   private:

@@ -15,7 +15,9 @@
 
 #include "plugins/kvm/assembler.h"
 #include "plugins/kvm/device.h"
+#include "plugins/kvm/inspector.h"
 #include "plugins/kvm/qmp.h"
+#include "plugins/kvm/refusals.h"
 #include "plugins/kvm/sample.h"
 
 #ifndef VMXSCOPE_VERSION
@@ -75,7 +77,18 @@ struct Slot {
     bool going = false;                 // told to run since the last stop
     std::optional<StepKind> step;       // … to what; empty = run on
     std::uint64_t shown = 0;            // seq of its newest shown transition
+    HeldVcpu seen;                      // for looking at it while it is held
+    std::uint64_t exited = 0;           // TSC of its last hardware exit
 };
+
+/// Keeps what looking at a held vCPU needs. BeforeEntry is the last record before it is held, and comes for vmcs02 only.
+void remember(HeldVcpu& seen, const Sample& s) {
+    if (s.role == Role::BeforeEntry || s.role == Role::HardwareEntry) seen.address = s.registers[0];  // RDI is the vCPU
+    seen.vmcs02.reset();
+    if (s.role == Role::BeforeEntry && s.level2) seen.vmcs02 = s.vmcs;
+    if (s.role == Role::HardwareExit && !s.level2) seen.vmcs01_at_exit = s.vmcs.value_or(vmx::VmcsImage{});
+    if (s.role == Role::NestedEntryBegin) seen.vmcs01_at_nested_entry = s.vmcs.value_or(vmx::VmcsImage{});
+}
 
 class KvmTarget : public core::Target {
   public:
@@ -93,6 +106,9 @@ class KvmTarget : public core::Target {
     Result<core::History> history() override;
     Result<Transition> transition(std::uint64_t seq) override;
     Result<void> set_evidence(nested::EvidenceScope scope) override;
+    Result<core::TargetCapabilities> capabilities() override;
+    Result<std::vector<std::byte>> read_memory(std::uint32_t vcpu, core::Space space, std::uint64_t address, std::size_t size) override;
+    Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical) override;
     Result<void> detach() override;
 
   private:
@@ -100,6 +116,7 @@ class KvmTarget : public core::Target {
     Result<void> ask_what_was_missed();
     void take(const RawRecord& record);
     void keep(Slot& slot, Transition t);
+    void give_reason(const Slot& slot, const Sample& end, Transition& t);
     Slot& slot_of(std::uint32_t index, std::uint32_t tid);
     const Transition* next_match(const Slot& slot) const;
     std::optional<Stop> look_for_stop();
@@ -108,6 +125,8 @@ class KvmTarget : public core::Target {
     Result<void> let_go(std::uint32_t index, Slot& slot);
     std::uint64_t newest_of(const Slot& slot) const;
     bool process_gone() const;
+    Result<const Inspector*> inspector();
+    Result<HeldVcpu> held(std::uint32_t vcpu);
     std::uint32_t id_of(std::uint32_t index, const Slot& slot) const { return slot.assembler.vcpu_id().value_or(index); }
 
     ProbePlan plan_;
@@ -117,6 +136,8 @@ class KvmTarget : public core::Target {
     core::TargetInfo info_;
     std::unique_ptr<Device> device_;
     int pidfd_ = -1;
+    std::optional<Refusals> refusals_;
+    std::optional<Inspector> inspector_;  // once it is asked for
     std::map<std::uint32_t, Slot> slots_;
     std::deque<Transition> history_;  // consecutive seq
     std::uint64_t last_seq_ = 0, lost_ = 0;
@@ -130,6 +151,9 @@ class KvmTarget : public core::Target {
 };
 
 Result<void> KvmTarget::start(const AttachOptions& options) {
+    // A kernel without it is worth a note, no more.
+    if (auto refusals = Refusals::open()) refusals_.emplace(std::move(*refusals));
+    else plan_.notes.push_back(refusals.error().text());
     auto device = Device::open(plan_, pid_, VMXSCOPE_STOP_NOW, scope_);
     if (!device) return tl::unexpected(device.error());
     device_ = std::move(*device);
@@ -144,8 +168,8 @@ Result<void> KvmTarget::start(const AttachOptions& options) {
     info_.cpu = cpu_name();
     info_.pid = pid_;
     info_.agent = VMXSCOPE_VERSION;
-    info_.notes = notes_of(plan_);
     running_ = true;
+    info_.notes = notes_of(plan_);
     attached_at_ = steady_clock::now();
     // Until now every vCPU was held at its first sight; the first crossing of any is where attaching ends.
     return device_->run(VMXSCOPE_ALL_SLOTS, stop_classes(StepKind::Transition), VMXSCOPE_RUN_RELEASE);
@@ -166,6 +190,13 @@ Slot& KvmTarget::slot_of(std::uint32_t index, std::uint32_t tid) {
     return it->second;
 }
 
+/// Between two hardware exits of a vCPU there is one attempt at a nested entry at most. One that the processor refuses
+/// with VMfail is told at the nested exit that follows.
+void KvmTarget::give_reason(const Slot& slot, const Sample& end, Transition& t) {
+    const bool refused = t.kind == nested::Kind::NestedEntryFailed || (t.kind == nested::Kind::NestedExit && t.context.vmx_fail.value_or(false));
+    if (refused && refusals_) t.kvm_reason = refusals_->take(slot.tid, slot.exited, end.tsc);
+}
+
 void KvmTarget::keep(Slot& slot, Transition t) {
     slot.assembler.number(t, ++last_seq_);
     lost_ += t.lost_before;
@@ -178,10 +209,16 @@ void KvmTarget::take(const RawRecord& record) {
     Slot& slot = slot_of(h.slot, h.tid);
     switch (h.type) {
         case VMXSCOPE_REC_HOOK:
-            if (const auto sample = decode_sample(record, plan_))
-                for (Transition& t : slot.assembler.take(*sample)) keep(slot, std::move(t));
-            else
+            if (const auto sample = decode_sample(record, plan_)) {
+                remember(slot.seen, *sample);
+                for (Transition& t : slot.assembler.take(*sample)) {
+                    give_reason(slot, *sample, t);
+                    keep(slot, std::move(t));
+                }
+                if (sample->role == Role::HardwareExit) slot.exited = sample->tsc;
+            } else {
                 ++lost_;
+            }
             break;
         case VMXSCOPE_REC_OP: {
             if (h.hook >= plan_.meaning.size()) break;
@@ -201,6 +238,7 @@ void KvmTarget::take(const RawRecord& record) {
 }
 
 Result<void> KvmTarget::drain(milliseconds limit) {
+    if (!device_) return core::fail("The guest has been left.", "Attach again.");
     const auto n = device_->read(limit, [this](const RawRecord& r) { take(r); });
     if (!n) return tl::unexpected(n.error());
     return {};
@@ -390,9 +428,7 @@ Result<Transition> KvmTarget::transition(std::uint64_t seq) {
 /// A vCPU that is held has no transition under way that evidence belongs to: it is held before its next VM-entry, where a
 /// nested entry is complete.
 Result<void> KvmTarget::set_evidence(nested::EvidenceScope scope) {
-    if (!device_) return core::fail("The guest has been left.");
-    if (scope == scope_) return {};
-    if (const auto ok = drain(milliseconds(0)); !ok) return ok;
+    if (const auto ok = drain(milliseconds(0)); !ok || scope == scope_) return ok;
     for (auto& [index, slot] : slots_)
         if (!slot.held) slot.assembler.change_begins();
     changing_ = true;
@@ -405,8 +441,64 @@ Result<void> KvmTarget::set_evidence(nested::EvidenceScope scope) {
     return watched ? drained : watched;
 }
 
+Result<const Inspector*> KvmTarget::inspector() {
+    if (!inspector_) {
+        auto opened = Inspector::open(pid_, parameters_.ept.value_or(true));
+        if (!opened) return tl::unexpected(opened.error());
+        inspector_.emplace(std::move(*opened));
+    }
+    return &*inspector_;
+}
+
+Result<HeldVcpu> KvmTarget::held(std::uint32_t vcpu) {
+    if (const auto ok = drain(milliseconds(0)); !ok) return tl::unexpected(ok.error());
+    for (const auto& [index, slot] : slots_) {
+        if (id_of(index, slot) != vcpu) continue;
+        if (!slot.held || gone_) return core::fail(fmt::format("vCPU {} is not held: its memory may change while it is looked at.", vcpu), "Interrupt it first.");
+        HeldVcpu v = slot.seen;
+        v.level = slot.assembler.level().value_or(1);
+        if (!v.address) return core::fail(fmt::format("No VM-entry of vCPU {} was seen yet.", vcpu), "Step it first.");
+        return v;
+    }
+    return core::fail(fmt::format("The guest has no vCPU {}.", vcpu));
+}
+
+Result<core::TargetCapabilities> KvmTarget::capabilities() {
+    if (const auto ok = drain(milliseconds(0)); !ok) return tl::unexpected(ok.error());
+    core::TargetCapabilities c;
+    const auto msrs = device_->capability_msrs();
+    if (!msrs) return tl::unexpected(msrs.error());
+    c.l0.msrs = *msrs;
+    read_cpuid_widths(c.l0);
+    const auto seen = std::find_if(slots_.begin(), slots_.end(), [](const auto& s) { return s.second.seen.address != 0; });
+    if (seen == slots_.end()) return core::fail("No VM-entry of any vCPU was seen yet.", "Step first.");
+    const auto look = inspector();
+    if (!look) return tl::unexpected(look.error());
+    auto l1 = (*look)->l1_capabilities(seen->second.seen.address);
+    if (!l1) return tl::unexpected(l1.error());
+    c.l1 = *l1;
+    return c;
+}
+
+Result<std::vector<std::byte>> KvmTarget::read_memory(std::uint32_t vcpu, core::Space space, std::uint64_t address, std::size_t size) {
+    const auto v = held(vcpu);
+    if (!v) return tl::unexpected(v.error());
+    const auto look = inspector();
+    if (!look) return tl::unexpected(look.error());
+    return (*look)->read_memory(*v, space, address, size);
+}
+
+Result<std::vector<vmx::WalkStep>> KvmTarget::ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical) {
+    const auto v = held(vcpu);
+    if (!v) return tl::unexpected(v.error());
+    const auto look = inspector();
+    if (!look) return tl::unexpected(look.error());
+    return (*look)->ept02_walk(*v, l2_physical);
+}
+
 Result<void> KvmTarget::detach() {
     device_.reset();
+    refusals_.reset();
     running_ = false;
     return {};
 }

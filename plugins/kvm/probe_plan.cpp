@@ -223,7 +223,7 @@ core::Result<void> plan_hardware_entry(const Symbols& symbols, const KernelMemor
 constexpr vmx::Field kVmcs01Fields[] = {
     vmx::Field::VM_EXIT_REASON,       vmx::Field::EXIT_QUALIFICATION,      vmx::Field::VM_EXIT_INTR_INFO,      vmx::Field::VM_EXIT_INTR_ERROR_CODE,
     vmx::Field::VM_EXIT_INSTRUCTION_LEN, vmx::Field::GUEST_LINEAR_ADDRESS, vmx::Field::GUEST_PHYSICAL_ADDRESS, vmx::Field::GUEST_RIP,
-    vmx::Field::GUEST_RSP,            vmx::Field::GUEST_RFLAGS,
+    vmx::Field::GUEST_RSP,            vmx::Field::GUEST_RFLAGS,          vmx::Field::GUEST_CR3,
 };
 
 /// What a nested entry begins from: what prepare_vmcs02 takes over from vmcs01 or merges with vmcs12.
@@ -232,12 +232,12 @@ constexpr vmx::Field kVmcs01Inputs[] = {
     vmx::Field::TERTIARY_VM_EXEC_CONTROL,   vmx::Field::VM_ENTRY_CONTROLS,          vmx::Field::VM_EXIT_CONTROLS,
     vmx::Field::EXCEPTION_BITMAP,           vmx::Field::PAGE_FAULT_ERROR_CODE_MASK, vmx::Field::PAGE_FAULT_ERROR_CODE_MATCH,
     vmx::Field::TSC_OFFSET,                 vmx::Field::TSC_MULTIPLIER,             vmx::Field::CR0_GUEST_HOST_MASK,
-    vmx::Field::CR4_GUEST_HOST_MASK,        vmx::Field::VIRTUAL_PROCESSOR_ID,       vmx::Field::MSR_BITMAP,
-    vmx::Field::HOST_IA32_EFER,             vmx::Field::GUEST_IA32_EFER,            vmx::Field::GUEST_IA32_PAT,
-    vmx::Field::GUEST_IA32_DEBUGCTL,        vmx::Field::GUEST_CR0,                  vmx::Field::GUEST_CR3,
-    vmx::Field::GUEST_CR4,                  vmx::Field::EPT_POINTER,                vmx::Field::ENCLS_EXITING_BITMAP,
-    vmx::Field::XSS_EXIT_BITMAP,            vmx::Field::GUEST_BNDCFGS,              vmx::Field::PLE_GAP,
-    vmx::Field::PLE_WINDOW,                 vmx::Field::GUEST_DR7,
+    vmx::Field::CR4_GUEST_HOST_MASK,        vmx::Field::CR0_READ_SHADOW,            vmx::Field::CR4_READ_SHADOW,
+    vmx::Field::VIRTUAL_PROCESSOR_ID,       vmx::Field::MSR_BITMAP,                 vmx::Field::HOST_IA32_EFER,
+    vmx::Field::GUEST_IA32_EFER,            vmx::Field::GUEST_IA32_PAT,             vmx::Field::GUEST_IA32_DEBUGCTL,
+    vmx::Field::GUEST_CR0,                  vmx::Field::GUEST_CR4,                  vmx::Field::EPT_POINTER,
+    vmx::Field::ENCLS_EXITING_BITMAP,       vmx::Field::XSS_EXIT_BITMAP,            vmx::Field::GUEST_BNDCFGS,
+    vmx::Field::PLE_GAP,                    vmx::Field::PLE_WINDOW,                 vmx::Field::GUEST_DR7,
 };
 
 /// Those of vmcs01 first, so that of vmcs01 a prefix is read; the longer one only where a nested entry begins.
@@ -279,8 +279,7 @@ bool of_no_transition(std::string_view function) { return function.starts_with("
 void plan_accesses(const Function& f, const VmcsAccesses& accesses, ProbePlan& plan) {
     for (const VmcsAccess& access : accesses.found) {
         const HookSet set = set_of(access);
-        if (!access.encoding && of_shadow_vmcs(f.name)) continue;
-        if (set == kOtherAccesses && of_no_transition(f.name)) continue;
+        if ((!access.encoding && of_shadow_vmcs(f.name)) || of_no_transition(f.name)) continue;
         if (access.in_memory) {
             plan.memory_accesses.emplace_back(set, f.name);
             continue;

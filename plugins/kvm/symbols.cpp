@@ -118,8 +118,19 @@ core::Result<KernelMemory> KernelMemory::open() {
     if (::pread(out.file_.get(), table.data(), static_cast<std::size_t>(bytes), static_cast<off_t>(header.e_phoff)) != bytes)
         return refused("read the segments of");
     for (const Elf64_Phdr& s : table)
-        if (s.p_type == PT_LOAD) out.segments_.push_back({s.p_vaddr, s.p_memsz, s.p_offset});
+        if (s.p_type == PT_LOAD)
+            out.segments_.push_back({s.p_vaddr, s.p_memsz, s.p_offset, s.p_paddr == ~0ull ? std::nullopt : std::optional(s.p_paddr)});
     return out;
+}
+
+std::optional<std::uint64_t> KernelMemory::read_physical(std::uint64_t physical) const {
+    std::uint64_t value = 0;
+    for (const Segment& s : segments_) {
+        if (!s.physical || physical < *s.physical || physical - *s.physical >= s.size || s.size - (physical - *s.physical) < sizeof value) continue;
+        const auto at = static_cast<off_t>(s.offset + (physical - *s.physical));
+        if (::pread(file_.get(), &value, sizeof value, at) == sizeof value) return value;
+    }
+    return std::nullopt;
 }
 
 core::Result<std::vector<std::byte>> KernelMemory::read(std::uint64_t address, std::size_t size) const {

@@ -44,10 +44,13 @@ class KernelMemory {
   public:
     static core::Result<KernelMemory> open();
     core::Result<std::vector<std::byte>> read(std::uint64_t address, std::size_t size) const;
+    /// 8 bytes of the machine's RAM, by their physical address.
+    std::optional<std::uint64_t> read_physical(std::uint64_t physical) const;
 
   private:
     struct Segment {
         std::uint64_t address, size, offset;
+        std::optional<std::uint64_t> physical;  // RAM, and the kernel's image; others are mapped page by page
     };
     core::Fd file_;
     std::vector<Segment> segments_;

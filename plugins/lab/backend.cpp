@@ -38,6 +38,14 @@ class LabTarget : public core::Target {
     core::Result<void> set_evidence(nested::EvidenceScope scope) override {
         return explained(remote_->set_evidence(scope));
     }
+    core::Result<core::TargetCapabilities> capabilities() override { return explained(remote_->capabilities()); }
+    core::Result<std::vector<std::byte>> read_memory(std::uint32_t vcpu, core::Space space, std::uint64_t address,
+                                                     std::size_t size) override {
+        return explained(remote_->read_memory(vcpu, space, address, size));
+    }
+    core::Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical) override {
+        return explained(remote_->ept02_walk(vcpu, l2_physical));
+    }
 
     core::Result<void> detach() override {
         if (std::exchange(left_, true)) return {};

@@ -65,13 +65,15 @@ struct Stepped {
 
 Stepped step(const lab::Lab& lab, core::Target& target) {
     Stepped out;
-    const double begin = now(lab).uptime;
-    std::uint64_t first = 0, last = 0;
-    for (unsigned i = 0; i < kSteps; ++i) {
+    const auto step_once = [&] {
         require(target.resume({{std::nullopt, core::StepKind::Nested}}));
-        last = stop_of(target).seq;
-        if (!first) first = last;
-    }
+        return stop_of(target).seq;
+    };
+    // The first few still tell of what was lost before.
+    for (unsigned i = 0; i < 4; ++i) step_once();
+    const double begin = now(lab).uptime;
+    std::uint64_t first = step_once() + 1, last = first;
+    for (unsigned i = 1; i < kSteps; ++i) last = step_once();
     out.seconds = (now(lab).uptime - begin) / kSteps;
     std::size_t seen = 0, entries = 0;
     for (std::uint64_t seq = first; seq < last; ++seq) {

@@ -268,6 +268,14 @@ static void after_vmread(struct kprobe *kp, struct pt_regs *regs, unsigned long 
 		emit_op(slot, hook, read ? VMXSCOPE_REC_VALUE : 0, slot->op_field, read ? reg(regs, hook->spec.value_reg) : 0);
 }
 
+/*
+ * A probe with a post handler is never turned into a jump. Each of those would have kprobes' optimizer hold its mutex
+ * for a grace period of all tasks, while the next of some hundred probes waits for it.
+ */
+static void after_vmwrite(struct kprobe *kp, struct pt_regs *regs, unsigned long flags)
+{
+}
+
 static int place(struct hook *hook)
 {
 	struct vmxscope_hook *spec = &hook->spec;
@@ -286,8 +294,11 @@ static int place(struct hook *hook)
 	if (spec->kind == VMXSCOPE_AT_VMREAD) {
 		hook->kp.pre_handler = before_vmread;
 		hook->kp.post_handler = after_vmread;
+	} else if (spec->kind == VMXSCOPE_AT_VMWRITE) {
+		hook->kp.pre_handler = at_vmwrite;
+		hook->kp.post_handler = after_vmwrite;
 	} else {
-		hook->kp.pre_handler = spec->kind == VMXSCOPE_AT_VMWRITE ? at_vmwrite : at_entry;
+		hook->kp.pre_handler = at_entry;
 	}
 	return register_kprobe(&hook->kp);
 }

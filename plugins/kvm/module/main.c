@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
+#include <asm/msr.h>
 
 #include "session.h"
 
@@ -216,6 +217,20 @@ static int watch(struct session *s, const struct vmxscope_watch __user *arg)
 	return e ?: e2;
 }
 
+static int capability_msrs(struct vmxscope_msrs __user *arg)
+{
+	struct vmxscope_msrs c = {};
+	u32 i, low, high;
+
+	for (i = 0; i < VMXSCOPE_NR_MSRS; i++) {
+		if (rdmsr_safe(VMXSCOPE_FIRST_MSR + i, &low, &high))
+			continue;
+		c.value[i] = (u64)high << 32 | low;
+		c.known |= 1u << i;
+	}
+	return copy_to_user(arg, &c, sizeof(c)) ? -EFAULT : 0;
+}
+
 static void kick(struct session *s, struct slot *slot)
 {
 	struct task_struct *task = NULL;
@@ -302,6 +317,8 @@ static long vmxscope_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 		e = status(s, p);
 	else if (cmd == VMXSCOPE_IOC_WATCH)
 		e = watch(s, p);
+	else if (cmd == VMXSCOPE_IOC_MSRS)
+		e = capability_msrs(p);
 	else if (cmd == VMXSCOPE_IOC_PING)
 		e = 0;
 	else

@@ -164,10 +164,21 @@ enum vmxscope_field_status {
 	VMXSCOPE_FIELD_FAULTED = 3,
 };
 
+#define VMXSCOPE_FIRST_MSR 0x480
+#define VMXSCOPE_NR_MSRS 20
+
+/* The VMX capability MSRs of this processor, from IA32_VMX_BASIC on. */
+struct vmxscope_msrs {
+	__u64 value[VMXSCOPE_NR_MSRS];
+	__u32 known;			/* bit i: the processor has MSR FIRST_MSR + i */
+	__u32 reserved;
+};
+
 #define VMXSCOPE_IOC_SETUP	_IOW('V', 0x01, struct vmxscope_setup)
 #define VMXSCOPE_IOC_RUN	_IOW('V', 0x02, struct vmxscope_run)
 #define VMXSCOPE_IOC_STATUS	_IOWR('V', 0x03, struct vmxscope_status)
 #define VMXSCOPE_IOC_PING	_IO('V', 0x04)
 #define VMXSCOPE_IOC_WATCH	_IOW('V', 0x05, struct vmxscope_watch)
+#define VMXSCOPE_IOC_MSRS	_IOR('V', 0x06, struct vmxscope_msrs)
 
 #endif
