@@ -4,6 +4,8 @@
 #include <iterator>
 
 #include "nested/changes.h"
+#include "vmx/controls.h"
+#include "vmx/saved_state.h"
 
 namespace vmxscope::nested {
 namespace {
@@ -118,20 +120,21 @@ Origin written_origin(const FieldRule& rule, const Situation& s) {
 }
 
 /// Of a value that is in vmcs02 as it was left: by the processor, where that saves the field, or by an earlier write.
-Origin kept_origin(const FieldRule& rule, Group group) {
-    if (group == Group::ExitInformation || group == Group::GuestState) return Origin::CpuSaved;
+Origin kept_origin(const FieldRule& rule, const Transition& t) {
+    if (vmx::saved_at_exit(rule.field, t.vmcs02_before) != false) return Origin::CpuSaved;
+    if (rule.field == Field::VM_INSTRUCTION_ERROR) return Origin::CpuSaved;
     if (rule.entry == EntryClass::OnlyL0 || rule.entry == EntryClass::L0 || rule.entry == EntryClass::Host ||
         rule.entry == EntryClass::Emulated)
         return Origin::L0Own;
     return Origin::Stale;
 }
 
-Origin vmcs02_at_entry(const FieldRule& rule, Group group, const FieldFlow& f, const Situation& s) {
+Origin vmcs02_at_entry(const FieldRule& rule, const FieldFlow& f, const Situation& s, const Transition& t) {
     if (f.later) return Origin::L0Own;
     const bool written = f.seen ? *f.seen : f.by_rule == true;
     if (written || (rule.entry_gate == EntryGate::IfChanged && f.match == Match::AsPredicted))
         return written_origin(rule, s);
-    return kept_origin(rule, group);
+    return kept_origin(rule, t);
 }
 
 /// vmcs12 as L1 has it, at an entry or while L0 or L2 runs: what the exit left, or L1 wrote.
@@ -144,16 +147,25 @@ Origin vmcs12_at_rest(const FieldRule& rule, Group group, const Transition& t) {
     return group == Group::ExitInformation ? Origin::Synthesised : Origin::L1Wrote;
 }
 
+/// Of a value that the exit's rule gave vmcs12.
+Origin given_origin(const FieldRule& rule) {
+    switch (rule.exit_value) {
+        case ExitValue::Cr0Back:
+        case ExitValue::Cr4Back:
+        case ExitValue::EntryControlsBack: return Origin::Merged;
+        case ExitValue::ArchDr7:
+        case ExitValue::ArchEfer:
+        case ExitValue::None: return Origin::SavedFromVcpu;
+        default: return Origin::SavedFromVmcs02;
+    }
+}
+
 Origin vmcs12_at_exit(const FieldRule& rule, const FieldFlow& f) {
     switch (rule.exit) {
         case ExitClass::OnlyL0: return Origin::NoSuchField;
         case ExitClass::Always:
         case ExitClass::Conditional:
-            return f.by_rule == true ? (rule.exit_value == ExitValue::Cr0Back || rule.exit_value == ExitValue::Cr4Back
-                                            ? Origin::Merged
-                                            : Origin::SavedFromVmcs02)
-                   : f.by_rule == false ? Origin::L1Wrote
-                                        : Origin::Unknown;
+            return f.by_rule == true ? given_origin(rule) : f.by_rule == false ? Origin::L1Wrote : Origin::Unknown;
         case ExitClass::Lazy:
             return f.by_rule == true ? Origin::SavedFromVmcs02 : f.by_rule == false ? Origin::Lazy : Origin::Unknown;
         case ExitClass::Synthesised: return f.by_rule == false ? Origin::Stale : Origin::Synthesised;
@@ -161,9 +173,26 @@ Origin vmcs12_at_exit(const FieldRule& rule, const FieldFlow& f) {
     }
 }
 
+/// Whether vmcs12's own controls make KVM leave the field of vmcs02 alone: it then holds what was there before.
+bool unused(const FieldRule& rule, const Situation& s) {
+    const auto off = [](std::optional<std::uint64_t> word, std::uint64_t bit) { return word && !(*word & bit); };
+    switch (rule.field) {
+        case Field::APIC_ACCESS_ADDR: return off(s.sec12, vmx::secondary::kApicAccesses);
+        case Field::VIRTUAL_APIC_PAGE_ADDR:
+        case Field::TPR_THRESHOLD: return off(s.exec12, vmx::proc::kTprShadow);
+        case Field::POSTED_INTR_DESC_ADDR: return off(s.pin12, vmx::pin::kPostedInterrupts);
+        case Field::XSS_EXIT_BITMAP: return off(s.sec12, vmx::secondary::kXsaves);
+        case Field::GUEST_INTR_STATUS: return off(s.sec12, vmx::secondary::kInterruptDelivery);
+        default: return false;
+    }
+}
+
 /// Of vmcs02 while L2 runs, and after its exits.
-Origin vmcs02_at_rest(const FieldRule& rule, Group group) {
-    if (group == Group::ExitInformation || group == Group::GuestState) return Origin::CpuSaved;
+Origin vmcs02_at_rest(const FieldRule& rule, const Situation& s, const Transition& t) {
+    const vmx::VmcsImage& now = t.vmcs02_after.any_known() ? t.vmcs02_after : t.vmcs02_before;
+    if (vmx::saved_at_exit(rule.field, now) != false || rule.field == Field::VM_INSTRUCTION_ERROR)
+        return Origin::CpuSaved;
+    if (unused(rule, s)) return Origin::Stale;
     return rule.entry == EntryClass::Rare || rule.entry == EntryClass::Copy || rule.entry == EntryClass::Conditional
                ? Origin::Copied
            : rule.entry == EntryClass::Merged     ? Origin::Merged
@@ -175,18 +204,19 @@ void set_since(FieldFlow& f, std::size_t i, const Transition& t, const Lineage* 
     const bool known = lineage && lineage->leads_to(t);
     const auto now = [&](Origin o) {
         return o == Origin::Copied || o == Origin::Merged || o == Origin::Translated || o == Origin::FromMemory ||
-               o == Origin::SavedFromVmcs02 || (o == Origin::Synthesised && t.kind == Kind::NestedExit);
+               o == Origin::SavedFromVmcs02 || o == Origin::SavedFromVcpu || o == Origin::Synthesised;
     };
-    const bool moves = direction_of(t.kind).has_value();
-    f.vmcs12_since = moves && now(f.vmcs12) ? t.seq : known ? lineage->vmcs12_since(i) : 0;
-    f.vmcs02_since = moves && now(f.vmcs02) ? t.seq : known ? lineage->vmcs02_since(i) : 0;
+    const bool gives = t.kind == Kind::NestedExit, writes = t.kind == Kind::NestedEntry;
+    f.vmcs12_since = gives && now(f.vmcs12) ? t.seq : known ? lineage->vmcs12_since(i) : 0;
+    f.vmcs02_since = writes && now(f.vmcs02) ? t.seq : known ? lineage->vmcs02_since(i) : 0;
 }
 
 // ---- The two directions
 
 class Examiner {
   public:
-    Examiner(const Transition& t, Flow& flow) : t_(t), flow_(flow), situation_(t), accesses_(t, flow.direction) {}
+    Examiner(const Transition& t, Flow& flow, const Situation& situation)
+        : t_(t), flow_(flow), situation_(situation), accesses_(t, flow.direction) {}
 
     void entry(std::size_t i, const FieldRule& rule) {
         FieldFlow& f = flow_.fields[i];
@@ -202,7 +232,7 @@ class Examiner {
         if (now.state == vmx::Known::Unsupported)
             f.vmcs02 = Origin::NoSuchField;
         else
-            f.vmcs02 = vmcs02_at_entry(rule, group(i), f, situation_);
+            f.vmcs02 = vmcs02_at_entry(rule, f, situation_, t_);
         f.vmcs12 = vmcs12_at_rest(rule, group(i), t_);
         entry_findings(i, rule, f);
     }
@@ -218,7 +248,7 @@ class Examiner {
         f.match = compare(f.predicted, t_.vmcs12_after.at_index(i));
         f.vmcs12 = vmcs12_at_exit(rule, f);
         f.vmcs02 = t_.vmcs02_after.at_index(i).state == vmx::Known::Unsupported ? Origin::NoSuchField
-                                                                                : vmcs02_at_rest(rule, group(i));
+                                                                                : vmcs02_at_rest(rule, situation_, t_);
         exit_findings(i, rule, f);
     }
 
@@ -275,15 +305,15 @@ class Examiner {
 
     const Transition& t_;
     Flow& flow_;
-    Situation situation_;
+    const Situation& situation_;
     Accesses accesses_;
 };
 
-void at_rest(FieldFlow& f, std::size_t i, const FieldRule& rule, const Transition& t) {
+void at_rest(FieldFlow& f, std::size_t i, const FieldRule& rule, const Situation& situation, const Transition& t) {
     const Group group = vmx::all_fields()[i].group;
     f.vmcs12 = vmcs12_at_rest(rule, group, t);
-    f.vmcs02 =
-        t.vmcs02_after.at_index(i).state == vmx::Known::Unsupported ? Origin::NoSuchField : vmcs02_at_rest(rule, group);
+    f.vmcs02 = t.vmcs02_after.at_index(i).state == vmx::Known::Unsupported ? Origin::NoSuchField
+                                                                           : vmcs02_at_rest(rule, situation, t);
 }
 
 constexpr std::string_view kOriginNames[] = {
@@ -297,6 +327,7 @@ constexpr std::string_view kOriginNames[] = {
     "from user space",
     "the CPU saved it",
     "saved from vmcs02",
+    "saved from KVM's copy",
     "made up by L0",
     "stale",
     "lazily synced, vmcs12 not current",
@@ -333,7 +364,8 @@ Flow flow_of(const Transition& t, const Lineage* lineage) {
     const auto direction = direction_of(t.kind);
     flow.direction = direction.value_or(Direction::Entry);
     flow.complete = evidence_complete(t);
-    Examiner examiner(t, flow);
+    const Situation situation(t);
+    Examiner examiner(t, flow, situation);
     const auto rules = flow_rules();
     for (std::size_t i = 0; i < vmx::kFieldCount; ++i) {
         if (t.kind == Kind::NestedEntry)
@@ -341,7 +373,7 @@ Flow flow_of(const Transition& t, const Lineage* lineage) {
         else if (t.kind == Kind::NestedExit)
             examiner.exit(i, rules[i]);
         else
-            at_rest(flow.fields[i], i, rules[i], t);
+            at_rest(flow.fields[i], i, rules[i], situation, t);
         set_since(flow.fields[i], i, t, lineage);
     }
     return flow;

@@ -27,6 +27,7 @@ enum class Origin : std::uint8_t {
     FromUserspace,    // PDPTEs, from KVM_SET_SREGS2
     CpuSaved,         // by the processor at a VM-exit
     SavedFromVmcs02,  // from vmcs02, in this transition
+    SavedFromVcpu,    // from KVM's own copy of L2's register (vcpu->arch), in this transition
     Synthesised,      // L0 made it up for L1
     Stale,            // as it was left in an earlier transition
     Lazy,             // vmcs12 is not current: L0 copies the field from vmcs02 only when L1 looks

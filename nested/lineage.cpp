@@ -2,14 +2,10 @@
 
 #include "nested/flow.h"
 #include "vmx/exit_reason.h"
+#include "vmx/saved_state.h"
 
 namespace vmxscope::nested {
 namespace {
-
-/// The processor saves these at a VM-exit (SDM Vol. 3C 28.2, 28.3).
-bool saved_by_exit(vmx::Group g) {
-    return g == vmx::Group::GuestState || g == vmx::Group::ExitInformation;
-}
 
 bool differ(const vmx::Value& a, const vmx::Value& b) {
     return a.known() && b.known() && a.bits != b.bits;
@@ -41,7 +37,7 @@ void Lineage::take(const Transition& t) {
     for (std::size_t i = 0; i < vmx::kFieldCount; ++i) {
         const bool written = direction == Direction::Entry && entry_moves(rules[i], situation, t) == true;
         const bool given = direction == Direction::Exit && exit_moves(rules[i], situation) == true;
-        if (written || (saved && saved_by_exit(vmx::all_fields()[i].group)) ||
+        if (written || (saved && vmx::saved_at_exit(rules[i].field, t.vmcs02_after) == true) ||
             differ(t.vmcs02_before.at_index(i), t.vmcs02_after.at_index(i)))
             vmcs02_[i] = t.seq;
         if (given || differ(t.vmcs12_before.at_index(i), t.vmcs12_after.at_index(i))) vmcs12_[i] = t.seq;

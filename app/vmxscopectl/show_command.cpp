@@ -67,10 +67,12 @@ int show(const core::Backends& backends, const Options& o) {
     const auto scope = *nested::evidence_scope_by_name(o.evidence);
     if (scope != nested::EvidenceScope::Pdptrs)
         if (const auto set = stepper->target().set_evidence(scope); !set) return complain(set.error());
-    // What lies before the evidence was asked for has none of it.
-    if (scope == nested::EvidenceScope::All)
+    auto t = stepper->newest();
+    // What lies before the evidence was asked for has none of it, and several transitions may.
+    while (t && scope == nested::EvidenceScope::All && t->evidence_scope != scope) {
         if (const auto stopped = stepper->run(core::StepKind::Nested); !stopped) return complain(stopped.error());
-    const auto t = stepper->newest();
+        t = stepper->newest();
+    }
     const auto left = stepper->target().detach();
     if (!t) return complain(t.error());
     const auto text = render(*t, o);
