@@ -170,16 +170,11 @@ std::string why_undecided(const EntryRule& rule, const VmcsImage& image, const C
 
 std::string_view name_of(Answer answer) {
     switch (answer) {
-        case Answer::VmFailInvalid:
-            return "vmfail-invalid";
-        case Answer::VmFailControls:
-            return "vmfail-controls";
-        case Answer::VmFailHost:
-            return "vmfail-host";
-        case Answer::InvalidGuestState:
-            return "invalid-guest-state";
-        case Answer::MsrLoading:
-            return "msr-loading";
+        case Answer::VmFailInvalid: return "vmfail-invalid";
+        case Answer::VmFailControls: return "vmfail-controls";
+        case Answer::VmFailHost: return "vmfail-host";
+        case Answer::InvalidGuestState: return "invalid-guest-state";
+        case Answer::MsrLoading: return "msr-loading";
     }
     return "?";
 }

@@ -1,5 +1,5 @@
-// The bytes become a VMCS, a processor and a list of MSRs: nine bytes for each field and each capability MSR, of which the
-// first says whether the value is known; what is left are entries of the MSR-load area.
+// The bytes become a VMCS, a processor and a list of MSRs: nine bytes for each field and each capability MSR, of which
+// the first says whether the value is known; what is left are entries of the MSR-load area.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
