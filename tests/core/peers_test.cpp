@@ -183,6 +183,14 @@ TEST_F(Peers, CtrlCInGdbInterruptsTheGuest) {
     EXPECT_HAS(out, "detached");
 }
 
+TEST_F(Peers, GdbReadsMemoryOfTheLevelThatRuns) {
+    if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
+    const std::string out = run_gdb(GDB, {"target remote ADDRESS", "x/4xb 0x400000", "x/xb 0x41ffff", "x/xb 0x420000"});
+    EXPECT_HAS(out, "0x400000:\t0x01\t0x08\t0x0f\t0x16");
+    EXPECT_HAS(out, "0x41ffff:\t0xfa");
+    EXPECT_HAS(out, "Cannot access memory at address 0x420000");
+}
+
 TEST_F(Peers, GdbIsToldThatMemoryAndRegistersAreNotForIt) {
     if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
     const std::string out = run_gdb(GDB, {"target remote ADDRESS", "stepi", "x/i $pc", "p/x $rip"});

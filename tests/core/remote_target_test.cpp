@@ -323,5 +323,87 @@ TEST(LyingServers, AGarbledPacketWithoutAcksIsAClearError) {
     EXPECT_FALSE(vcpus.error().remedy.empty());
 }
 
+TEST_F(RemoteTargetTest, TheScopeOfEvidenceIsThatOfTheNextTransition) {
+    attach();
+    wait_for_stop();
+    ASSERT_TRUE(target->set_evidence(nested::EvidenceScope::All));
+    ASSERT_EQ(target->info().notes.size(), 2u) << "what could not be probed is known only then";
+    EXPECT_EQ(target->info().name, "my:name");
+    ASSERT_TRUE(target->resume({{std::nullopt, StepKind::Transition}}));
+    const auto t = target->transition(wait_for_stop().seq);
+    ASSERT_TRUE(t);
+    EXPECT_EQ(t->evidence_scope, nested::EvidenceScope::All);
+}
+
+TEST_F(RemoteTargetTest, CapabilitiesOfBothLevelsCross) {
+    attach();
+    const auto c = target->capabilities();
+    ASSERT_TRUE(c) << c.error().text();
+    const TargetCapabilities expected = test::example_capabilities();
+    EXPECT_EQ(c->l0, expected.l0);
+    EXPECT_EQ(c->l1, expected.l1);
+    EXPECT_FALSE(c->l1[vmx::CapabilityMsr::Basic].known());
+}
+
+TEST_F(RemoteTargetTest, MemoryOfEverySpaceCrossesAsItIsInPiecesToo) {
+    attach();
+    wait_for_stop();
+    for (const Space space : {Space::L1Physical, Space::L1Linear, Space::L2Physical, Space::L2Linear})
+        for (const std::size_t size : {std::size_t{1}, std::size_t{4097}, kMostMemory}) {
+            const auto bytes = target->read_memory(1, space, test::kMappedFrom + 5, size);
+            ASSERT_TRUE(bytes) << bytes.error().text();
+            ASSERT_EQ(bytes->size(), size);
+            for (std::size_t i = 0; i < size; ++i)
+                ASSERT_EQ((*bytes)[i], test::example_byte(space, test::kMappedFrom + 5 + i)) << i;
+        }
+}
+
+TEST_F(RemoteTargetTest, MemoryThatIsNotMappedOrTooMuchOfItIsRefusedWithTheTargetsSentence) {
+    attach();
+    wait_for_stop();
+    const auto hole = target->read_memory(0, Space::L2Linear, 0x1000, 8);
+    ASSERT_FALSE(hole);
+    EXPECT_NE(hole.error().what.find("l2-linear address 0x1000"), std::string::npos) << hole.error().what;
+    EXPECT_FALSE(target->read_memory(0, Space::L2Linear, test::kMappedFrom, kMostMemory + 1));
+    EXPECT_FALSE(target->read_memory(0, Space::L2Linear, test::kMappedFrom, 0));
+    EXPECT_FALSE(target->read_memory(9, Space::L2Linear, test::kMappedFrom, 8));
+    EXPECT_TRUE(target->read_memory(0, Space::L2Linear, test::kMappedFrom, 8)) << "the connection goes on";
+}
+
+TEST_F(RemoteTargetTest, AWalkThroughEpt02Crosses) {
+    attach();
+    wait_for_stop();
+    const auto steps = target->ept02_walk(0, 0x40000000);
+    ASSERT_TRUE(steps) << steps.error().text();
+    EXPECT_EQ(*steps, (std::vector<vmx::WalkStep>{{4, 0x1000, 0x2007}, {3, 0x2008, 0}}));
+}
+
+TEST(Objects, CapabilitiesThatMakeNoSenseAreRefused) {
+    const std::string good = capabilities_text(test::example_capabilities());
+    ASSERT_TRUE(parse_capabilities(good));
+    const std::string one = R"({"msrs":{},"maxphyaddr":46,"linear_bits":48})";
+    for (const std::string& bad : {
+             std::string(""), std::string("[]"), std::string(R"({"l0":{}})"), R"({"l0":)" + one + "}",
+             R"({"l0":)" + one + R"(,"l1":{"msrs":{},"maxphyaddr":99,"linear_bits":48}})",
+             R"({"l0":)" + one + R"(,"l1":{"msrs":{},"maxphyaddr":46,"linear_bits":64}})",
+             R"({"l0":)" + one + R"(,"l1":{"msrs":{"IA32_VMX_BASIC":7},"maxphyaddr":46,"linear_bits":48}})",
+             R"({"l0":)" + one + R"(,"l1":{"msrs":{"IA32_VMX_BASIC":"7"},"maxphyaddr":46,"linear_bits":48}})",
+             R"({"l0":)" + one + R"(,"l1":{"msrs":[1],"maxphyaddr":46,"linear_bits":48}})",
+             R"({"l0":)" + one + R"(,"l1":{"maxphyaddr":46,"linear_bits":48}})",
+         })
+        EXPECT_FALSE(parse_capabilities(bad)) << bad;
+    EXPECT_TRUE(parse_capabilities(R"({"l0":)" + one + R"(,"l1":)" + one + "}"));
+}
+
+TEST(Objects, WalksThatMakeNoSenseAreRefused) {
+    for (const char* bad : {"", "{}", "[1]", R"([{"level":0,"address":"0x0","entry":"0x0"}])",
+                            R"([{"level":6,"address":"0x0","entry":"0x0"}])", R"([{"level":1,"address":"0","entry":"0x0"}])",
+                            R"([{"level":1,"address":"0x11112222333344445","entry":"0x0"}])", R"([{"level":1,"address":"0x0"}])"})
+        EXPECT_FALSE(parse_walk(bad)) << bad;
+    const std::vector<vmx::WalkStep> six(6, {1, 0, 0});
+    EXPECT_FALSE(parse_walk(walk_text(six)));
+    EXPECT_EQ(parse_walk("[]")->size(), 0u);
+}
+
 }  // namespace
 }  // namespace vmxscope::core::rsp

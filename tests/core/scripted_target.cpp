@@ -49,6 +49,17 @@ Transition example_transition(std::uint64_t seq, std::uint32_t vcpu, Kind kind) 
     return t;
 }
 
+TargetCapabilities example_capabilities() {
+    TargetCapabilities c;
+    c.l0[vmx::CapabilityMsr::Basic] = Value::of(0xda040000000004);
+    c.l0[vmx::CapabilityMsr::ExitCtls2] = Value::of(0);
+    c.l0.maxphyaddr = 46;
+    c.l0.linear_bits = 57;
+    c.l1[vmx::CapabilityMsr::TrueEntryCtls] = Value::of(0xf3ff000011fb);
+    c.l1.maxphyaddr = 40;
+    return c;
+}
+
 namespace {
 
 class ScriptedTarget final : public Target {
@@ -114,6 +125,25 @@ class ScriptedTarget final : public Target {
         return fail(fmt::format("Transition {} is not kept any more.", seq));
     }
 
+    Result<void> set_evidence(nested::EvidenceScope scope) override {
+        scope_ = scope;
+        if (scope == nested::EvidenceScope::All) info_.notes.push_back("One more was left out.");
+        return {};
+    }
+    Result<TargetCapabilities> capabilities() override { return example_capabilities(); }
+    Result<std::vector<std::byte>> read_memory(std::uint32_t vcpu, Space space, std::uint64_t address,
+                                               std::size_t size) override {
+        if (vcpu >= vcpus_.size()) return fail(fmt::format("The guest has no vCPU {}.", vcpu));
+        if (address < kMappedFrom || address >= kMappedTo || kMappedTo - address < size)
+            return fail(fmt::format("The {} address {:#x} is not mapped.", name_of(space), address));
+        std::vector<std::byte> bytes(size);
+        for (std::size_t i = 0; i < size; ++i) bytes[i] = example_byte(space, address + i);
+        return bytes;
+    }
+    Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t, std::uint64_t l2_physical) override {
+        return std::vector<vmx::WalkStep>{{4, 0x1000, 0x2007}, {3, 0x2000 + (l2_physical >> 30) * 8, 0}};
+    }
+
     Result<void> detach() override {
         if (!std::exchange(gone_, true)) ++script_->detached;
         return {};
@@ -131,6 +161,7 @@ class ScriptedTarget final : public Target {
             }
             const Kind kind = script_->kinds[place_[v.id]++ % script_->kinds.size()];
             kept_.push_back(example_transition(kept_.size() + 1, v.id, kind));
+            kept_.back().evidence_scope = scope_;
             v.last_seq = kept_.back().seq;
             if (matches(steps_[v.id], kind)) {
                 pending_ = Stop{Stop::Why::Transition, v.id, v.last_seq, {}};
@@ -146,6 +177,7 @@ class ScriptedTarget final : public Target {
     std::map<std::uint32_t, StepKind> steps_;
     std::map<std::uint32_t, std::size_t> place_;
     std::optional<Stop> pending_;
+    nested::EvidenceScope scope_ = nested::EvidenceScope::Pdptrs;
     bool ended_ = false;
     bool gone_ = false;
 };

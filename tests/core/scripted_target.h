@@ -19,6 +19,13 @@ namespace vmxscope::core::test {
 /// A transition as one of pae-ept's: registers, four PDPTRs, evidence, every value derived from `seq` and `vcpu`.
 nested::Transition example_transition(std::uint64_t seq, std::uint32_t vcpu, nested::Kind kind);
 
+/// What the scripted guest has in memory: `space` at kMappedFrom … kMappedTo, and nothing anywhere else.
+inline constexpr std::uint64_t kMappedFrom = 0x400000, kMappedTo = 0x420000;
+constexpr std::byte example_byte(Space space, std::uint64_t address) {
+    return static_cast<std::byte>(address * 7 + static_cast<unsigned>(space));
+}
+TargetCapabilities example_capabilities();
+
 /// What the tests look at from outside while the server's thread drives the Target.
 struct Script {
     unsigned vcpus = 1;

@@ -373,5 +373,34 @@ TEST_F(ServerTest, ServesTheOneConnectionItIsGiven) {
     EXPECT_EQ(script->detached, 1);
 }
 
+TEST_F(ServerTest, MemoryIsOfTheLevelThatRunsAndE01WhereNoneIs) {
+    start_as_gdb();
+    std::string expected;
+    for (unsigned i = 0; i < 8; ++i) expected += static_cast<char>(test::example_byte(Space::L1Linear, 0x400010 + i));
+    EXPECT_EQ(client->ask("m400010,8"), to_hex(expected));
+    for (const char* bad : {"m1000,8", "m", "m400010", "m400010,", "m400010,0", "m400010,ffffffffffffffff", "mx,8", "m41fff8,10"})
+        EXPECT_EQ(client->ask(bad), "E01") << bad;
+}
+
+TEST_F(ServerTest, MalformedNamesOfMemoryAndWalksAreRefusedInWords) {
+    start_as_gdb();
+    for (const char* bad : {"memory/", "memory/0", "memory/0/l2-phys/400000", "memory/0/l3-phys/400000/10", "memory/x/l2-phys/400000/10",
+                            "memory/0/l2-phys/400000/0", "memory/0/l2-phys/400000/10001", "memory/0/l2-phys/zz/10",
+                            "memory/4294967296/l2-phys/400000/10", "memory/0/l2-phys/400000/10/1", "ept02/", "ept02/0", "ept02/0/xyz",
+                            "ept02//1"})
+        EXPECT_TRUE(client->ask(fmt::format("qXfer:vmx:read:{}:0,100", bad)).starts_with("E.")) << bad;
+    EXPECT_EQ(client->ask("qXfer:vmx:read:memory/0/l1-phys/400000/1:0,100").substr(0, 1), "l");
+}
+
+TEST_F(ServerTest, TheScopeOfEvidenceIsSetByNameAndByMonitor) {
+    start_as_gdb();
+    EXPECT_EQ(client->ask("QVmxEvidence:all"), "OK");
+    EXPECT_EQ(client->ask("QVmxEvidence:none"), "OK");
+    EXPECT_TRUE(client->ask("QVmxEvidence:some").starts_with("E."));
+    EXPECT_TRUE(client->ask("QVmxEvidence:").starts_with("E."));
+    EXPECT_NE(from_hex(client->ask("qRcmd," + to_hex("evidence pdptr")))->find("pdptr"), std::string::npos);
+    EXPECT_NE(from_hex(client->ask("qRcmd," + to_hex("evidence")))->find("none, pdptr, all"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace vmxscope::core::rsp

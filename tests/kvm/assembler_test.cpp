@@ -612,5 +612,37 @@ TEST(Assembler, AccessesOfAVcpuThatMakesNoTransitionAreBoundedAndCounted) {
     EXPECT_EQ(feed.out[0].evidence.size() + feed.out[0].lost_before, 20000u);
 }
 
+TEST(Assembler, AnEntryThatKvmRefusesWithVmfailIsCompleteOnceL1WasToldWhy) {
+    Feed feed;
+    feed(at(Role::VmlaunchBegin, false));
+    Record begin = at(Role::NestedEntryBegin, false);
+    begin.registers[1] = 1;  // from_vmentry
+    feed(begin);
+    Record end = at(Role::NestedEntryEnd, false);
+    end.registers[5] = 1;  // NVMX_VMENTRY_VMFAIL
+    EXPECT_EQ(feed(end), 0u);
+    Record told = at(Role::VmlaunchEnd, false);
+    told.vmcs12[Field::VM_INSTRUCTION_ERROR] = 8;
+    EXPECT_EQ(feed(told), 1u);
+    EXPECT_EQ(feed.out[0].kind, Kind::NestedEntryFailed);
+    EXPECT_EQ(feed.out[0].status, 1);
+    EXPECT_EQ(feed.out[0].vmcs12_before[Field::VM_INSTRUCTION_ERROR], Value::of(0));
+    EXPECT_EQ(feed.out[0].vmcs12_after[Field::VM_INSTRUCTION_ERROR], Value::of(8));
+    EXPECT_TRUE(feed.out[0].notes.empty());
+}
+
+TEST(Assembler, ARefusalWhoseEndWasNotSeenComesWithANote) {
+    Feed feed;
+    Record begin = at(Role::NestedEntryBegin, false);
+    begin.registers[1] = 1;
+    feed(begin);
+    Record end = at(Role::NestedEntryEnd, false);
+    end.registers[5] = 1;
+    feed(end);
+    EXPECT_EQ(feed(at(Role::HardwareEntry, false)), 2u);
+    EXPECT_EQ(feed.kinds(), (std::vector{Kind::NestedEntryFailed, Kind::L1Entry}));
+    EXPECT_EQ(feed.out[0].notes.size(), 1u);
+}
+
 }  // namespace
 }  // namespace vmxscope::kvm
