@@ -48,21 +48,30 @@ class Translator {
     }
 
     /// By a guest's own tables, which lie in `tables`.
-    Result<std::uint64_t> through(Space space, const std::optional<vmx::LinearMode>& mode, std::uint64_t address, Space tables) const {
+    Result<std::uint64_t> through(Space space, const std::optional<vmx::LinearMode>& mode, std::uint64_t address,
+                                  Space tables) const {
         if (!mode) return core::fail(t_.why);
-        return result(space, address, vmx::walk_linear(*mode, address, t_.maxphyaddr, [&](std::uint64_t at) { return qword(tables, at); }));
+        return result(space, address, vmx::walk_linear(*mode, address, t_.maxphyaddr, [&](std::uint64_t at) {
+                          return qword(tables, at);
+                      }));
     }
 
     Result<std::uint64_t> through_ept12(std::uint64_t address) const {
         if (!t_.nested_ept) return address;
         if (!t_.ept12) return core::fail(t_.why);
-        return result(Space::L2Physical, address, vmx::walk_ept(*t_.ept12, address, t_.maxphyaddr, [&](std::uint64_t at) { return qword(Space::L1Physical, at); }));
+        return result(Space::L2Physical, address,
+                      vmx::walk_ept(*t_.ept12, address, t_.maxphyaddr,
+                                    [&](std::uint64_t at) { return qword(Space::L1Physical, at); }));
     }
 
     static Result<std::uint64_t> result(Space space, std::uint64_t address, const vmx::Walk& walk) {
         if (walk.physical) return *walk.physical;
-        const std::string where = walk.steps.empty() ? "" : fmt::format(" (entry {:#x} at {:#x}, level {})", walk.steps.back().entry, walk.steps.back().address, walk.steps.back().level);
-        return core::fail(fmt::format("The {} address {:#x} is not mapped: {}{}.", words_of(space), address, name_of(walk.fault), where));
+        const std::string where = walk.steps.empty()
+                                      ? ""
+                                      : fmt::format(" (entry {:#x} at {:#x}, level {})", walk.steps.back().entry,
+                                                    walk.steps.back().address, walk.steps.back().level);
+        return core::fail(fmt::format("The {} address {:#x} is not mapped: {}{}.", words_of(space), address,
+                                      name_of(walk.fault), where));
     }
 
     const Translation& t_;
@@ -71,10 +80,12 @@ class Translator {
 
 }  // namespace
 
-Result<std::vector<std::byte>> read_space(Space space, std::uint64_t address, std::size_t size, const Translation& translation,
-                                          const ReadL1& read_l1) {
-    if (size > core::kMostMemory) return core::fail(fmt::format("At most {} bytes are read at once.", core::kMostMemory));
-    if (size && address > ~0ull - (size - 1)) return core::fail(fmt::format("There are no {} bytes from {:#x} on.", size, address));
+Result<std::vector<std::byte>> read_space(Space space, std::uint64_t address, std::size_t size,
+                                          const Translation& translation, const ReadL1& read_l1) {
+    if (size > core::kMostMemory)
+        return core::fail(fmt::format("At most {} bytes are read at once.", core::kMostMemory));
+    if (size && address > ~0ull - (size - 1))
+        return core::fail(fmt::format("There are no {} bytes from {:#x} on.", size, address));
     const Translator translator(translation, read_l1);
     std::vector<std::byte> out(size);
     for (std::size_t done = 0; done < size;) {
@@ -82,7 +93,8 @@ Result<std::vector<std::byte>> read_space(Space space, std::uint64_t address, st
         const std::size_t piece = std::min<std::uint64_t>(size - done, kPage - at % kPage);
         const auto physical = translator.l1_physical(space, at);
         if (!physical) return tl::unexpected(physical.error());
-        if (const auto read = read_l1(*physical, std::span(out).subspan(done, piece)); !read) return tl::unexpected(read.error());
+        if (const auto read = read_l1(*physical, std::span(out).subspan(done, piece)); !read)
+            return tl::unexpected(read.error());
         done += piece;
     }
     return out;

@@ -1,5 +1,5 @@
-// Reading a guest's memory by any of its addresses: L2's linear ones become L2-physical by L2's own tables, those L1-physical
-// by EPT12, and L1-physical memory is for the caller to read. Pure.
+// Reading a guest's memory by any of its addresses: L2's linear ones become L2-physical by L2's own tables, those
+// L1-physical by EPT12, and L1-physical memory is for the caller to read. Pure.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,9 @@ namespace vmxscope::kvm {
 /// Which tables translate; empty = not known, and reads that need them fail with `why`.
 struct Translation {
     std::optional<vmx::LinearMode> l1, l2;
-    bool nested_ept = false;           // else L2-physical addresses are L1-physical ones
+    bool nested_ept = false;             // else L2-physical addresses are L1-physical ones
     std::optional<std::uint64_t> ept12;  // EPTP in vmcs12
-    unsigned maxphyaddr = 52;          // of L1's processor
+    unsigned maxphyaddr = 52;            // of L1's processor
     std::string why = "It is not known where the tables are.";
 };
 

@@ -21,20 +21,28 @@ core::Result<MemslotLayout> MemslotLayout::of(const Btf& btf) {
         const char *type, *path;
         std::uint32_t* offset;
     };
-    for (const Row& row : {Row{"kvm", "memslots", &l.memslots}, {"kvm_memslots", "gfn_tree.rb_node", &l.gfn_tree},
-                           {"kvm_memslots", "node_idx", &l.node_idx}, {"kvm_memory_slot", "gfn_node", &l.gfn_node},
-                           {"rb_node", "rb_left", &l.left}, {"rb_node", "rb_right", &l.right},
-                           {"kvm_memory_slot", "base_gfn", &l.base_gfn}, {"kvm_memory_slot", "npages", &l.npages},
+    for (const Row& row : {Row{"kvm", "memslots", &l.memslots},
+                           {"kvm_memslots", "gfn_tree.rb_node", &l.gfn_tree},
+                           {"kvm_memslots", "node_idx", &l.node_idx},
+                           {"kvm_memory_slot", "gfn_node", &l.gfn_node},
+                           {"rb_node", "rb_left", &l.left},
+                           {"rb_node", "rb_right", &l.right},
+                           {"kvm_memory_slot", "base_gfn", &l.base_gfn},
+                           {"kvm_memory_slot", "npages", &l.npages},
                            {"kvm_memory_slot", "userspace_addr", &l.userspace_addr}}) {
         const auto member = btf.member(row.type, row.path);
-        if (!member) return core::fail(fmt::format("How this kernel's KVM keeps the guest's memory is not known: struct {} has no {}.", row.type, row.path));
+        if (!member)
+            return core::fail(
+                fmt::format("How this kernel's KVM keeps the guest's memory is not known: struct {} has no {}.",
+                            row.type, row.path));
         *row.offset = member->offset;
     }
     l.node_size = btf.size_of("rb_node").value_or(3 * sizeof(std::uint64_t));
     return l;
 }
 
-core::Result<std::uint64_t> userspace_address(const MemslotLayout& l, std::uint64_t kvm, std::uint64_t l1_physical, const ReadKernel& read) {
+core::Result<std::uint64_t> userspace_address(const MemslotLayout& l, std::uint64_t kvm, std::uint64_t l1_physical,
+                                              const ReadKernel& read) {
     const auto broken = [] { return core::fail("KVM's memory slots could not be read."); };
     const std::uint64_t gfn = l1_physical >> kPageShift;
     const auto slots = read(kvm + l.memslots);
@@ -42,7 +50,8 @@ core::Result<std::uint64_t> userspace_address(const MemslotLayout& l, std::uint6
     const auto index = read(*slots + l.node_idx);
     auto node = read(*slots + l.gfn_tree);
     if (!index || !node) return broken();
-    const std::uint64_t in_slot = l.gfn_node + (*index & 1) * l.node_size;  // KVM changes one set while the other is in use
+    const std::uint64_t in_slot =
+        l.gfn_node + (*index & 1) * l.node_size;  // KVM changes one set while the other is in use
     for (unsigned depth = 0; *node && depth < kDeepest; ++depth) {
         const std::uint64_t slot = *node - in_slot;
         const auto base = read(slot + l.base_gfn), pages = read(slot + l.npages), start = read(slot + l.userspace_addr);
@@ -59,8 +68,12 @@ core::Result<void> read_process(std::uint32_t pid, std::uint64_t address, std::s
     const iovec here{to.data(), to.size()};
     const iovec there{reinterpret_cast<void*>(address), to.size()};
     const ssize_t n = ::process_vm_readv(static_cast<pid_t>(pid), &here, 1, &there, 1, 0);
-    if (n < 0) return core::fail(fmt::format("The guest's memory cannot be read in process {}: {}.", pid, std::strerror(errno)));
-    if (static_cast<std::size_t>(n) != to.size()) return core::fail(fmt::format("The guest's memory ends at {:#x} in process {}.", address + static_cast<std::uint64_t>(n), pid));
+    if (n < 0)
+        return core::fail(
+            fmt::format("The guest's memory cannot be read in process {}: {}.", pid, std::strerror(errno)));
+    if (static_cast<std::size_t>(n) != to.size())
+        return core::fail(fmt::format("The guest's memory ends at {:#x} in process {}.",
+                                      address + static_cast<std::uint64_t>(n), pid));
     return {};
 }
 

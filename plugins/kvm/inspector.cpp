@@ -60,7 +60,8 @@ bool has_nested_ept(const VmcsImage& vmcs12) {
            (vmcs12[Field::SECONDARY_VM_EXEC_CONTROL].bits & vmx::kSecondaryEnableEpt);
 }
 
-/// One MSR that KVM makes of two halves of nested.msrs, with the bits that are 1 in the MSR without TRUE_ (vmx_get_vmx_msr()).
+/// One MSR that KVM makes of two halves of nested.msrs, with the bits that are 1 in the MSR without TRUE_
+/// (vmx_get_vmx_msr()).
 struct SplitMsr {
     CapabilityMsr msr;
     const char *low, *high;
@@ -85,9 +86,12 @@ struct WholeMsr {
     const char* path;
 };
 constexpr WholeMsr kWhole[] = {
-    {CapabilityMsr::Basic, "nested.msrs.basic"},         {CapabilityMsr::Cr0Fixed0, "nested.msrs.cr0_fixed0"},
-    {CapabilityMsr::Cr0Fixed1, "nested.msrs.cr0_fixed1"}, {CapabilityMsr::Cr4Fixed0, "nested.msrs.cr4_fixed0"},
-    {CapabilityMsr::Cr4Fixed1, "nested.msrs.cr4_fixed1"}, {CapabilityMsr::VmcsEnum, "nested.msrs.vmcs_enum"},
+    {CapabilityMsr::Basic, "nested.msrs.basic"},
+    {CapabilityMsr::Cr0Fixed0, "nested.msrs.cr0_fixed0"},
+    {CapabilityMsr::Cr0Fixed1, "nested.msrs.cr0_fixed1"},
+    {CapabilityMsr::Cr4Fixed0, "nested.msrs.cr4_fixed0"},
+    {CapabilityMsr::Cr4Fixed1, "nested.msrs.cr4_fixed1"},
+    {CapabilityMsr::VmcsEnum, "nested.msrs.vmcs_enum"},
     {CapabilityMsr::Vmfunc, "nested.msrs.vmfunc_controls"},
 };
 
@@ -146,8 +150,10 @@ std::optional<VmcsImage> Inspector::vmcs12(std::uint64_t vcpu) const {
 /// The paging mode of the level that runs. KVM's cr3 is only good while it says so, or where it intercepts every load:
 /// else the VMCS has it (vmx_cache_reg()). Its CR0, CR4 and EFER are good in all bits that choose a mode.
 std::optional<vmx::LinearMode> Inspector::active_mode(const HeldVcpu& v) const {
-    const auto cr0 = member(v.address, "vcpu_vmx", "vcpu.arch.cr0"), cr3 = member(v.address, "vcpu_vmx", "vcpu.arch.cr3"),
-               cr4 = member(v.address, "vcpu_vmx", "vcpu.arch.cr4"), efer = member(v.address, "vcpu_vmx", "vcpu.arch.efer"),
+    const auto cr0 = member(v.address, "vcpu_vmx", "vcpu.arch.cr0"),
+               cr3 = member(v.address, "vcpu_vmx", "vcpu.arch.cr3"),
+               cr4 = member(v.address, "vcpu_vmx", "vcpu.arch.cr4"),
+               efer = member(v.address, "vcpu_vmx", "vcpu.arch.efer"),
                available = member(v.address, "vcpu_vmx", "vcpu.arch.regs_avail");
     if (!cr0 || !cr3 || !cr4 || !efer || !available || !cr3_bit_) return std::nullopt;
     vmx::LinearMode m{*cr0, *cr3, *cr4, *efer};
@@ -162,7 +168,8 @@ std::optional<vmx::LinearMode> Inspector::active_mode(const HeldVcpu& v) const {
 
 Translation Inspector::translation(const HeldVcpu& v) const {
     Translation t;
-    if (const auto width = member(v.address, "vcpu_vmx", "vcpu.arch.maxphyaddr")) t.maxphyaddr = static_cast<unsigned>(*width);
+    if (const auto width = member(v.address, "vcpu_vmx", "vcpu.arch.maxphyaddr"))
+        t.maxphyaddr = static_cast<unsigned>(*width);
     const auto own = vmcs12(v.address);
     t.nested_ept = own && has_nested_ept(*own);
     if (t.nested_ept) t.ept12 = (*own)[Field::EPT_POINTER].bits;
@@ -176,12 +183,14 @@ Translation Inspector::translation(const HeldVcpu& v) const {
     t.l1 = active_mode(v);
     if (own) t.l2 = mode_of(*own);
     if (t.l2 && t.nested_ept) t.l2->pdptes = pdptes_of(*own);
-    t.why = own ? "L1's CR3 is not known: its last VM-exit was not seen." : "L1 has no current VMCS, so there is no L2.";
+    t.why =
+        own ? "L1's CR3 is not known: its last VM-exit was not seen." : "L1 has no current VMCS, so there is no L2.";
     if (!own) t.nested_ept = true;  // and no EPT12: L2's addresses mean nothing
     return t;
 }
 
-Result<std::vector<std::byte>> Inspector::read_memory(const HeldVcpu& v, core::Space space, std::uint64_t address, std::size_t size) const {
+Result<std::vector<std::byte>> Inspector::read_memory(const HeldVcpu& v, core::Space space, std::uint64_t address,
+                                                      std::size_t size) const {
     if (!layout_) {
         const auto layout = MemslotLayout::of(btf_);
         if (!layout) return tl::unexpected(layout.error());
@@ -200,20 +209,25 @@ Result<std::vector<std::byte>> Inspector::read_memory(const HeldVcpu& v, core::S
 /// Only tables that vmcs02's EPT_POINTER leads to are read. KVM may change them meanwhile, so a walk counts only if a
 /// second one found every entry as it was: then no page was given back and used for something else in between.
 Result<std::vector<vmx::WalkStep>> Inspector::ept02_walk(const HeldVcpu& v, std::uint64_t l2_physical) const {
-    if (v.level != 2 || !v.vmcs02) return core::fail("L0's EPT for L2 is walked only while L2 is about to run: here L1 is.", "Step to a nested-entry.");
+    if (v.level != 2 || !v.vmcs02)
+        return core::fail("L0's EPT for L2 is walked only while L2 is about to run: here L1 is.",
+                          "Step to a nested-entry.");
     if (!ept_) return core::fail("L0 uses no EPT (kvm_intel's parameter ept is N).");
     const vmx::Value& eptp = (*v.vmcs02)[Field::EPT_POINTER];
     if (!eptp.known()) return core::fail("vmcs02's EPT_POINTER was not read.");
     vmx::Capabilities widths;
     read_cpuid_widths(widths);
     const auto walk = [&] {
-        return vmx::walk_ept(eptp.bits, l2_physical, widths.maxphyaddr, [this](std::uint64_t at) { return memory_.read_physical(at); });
+        return vmx::walk_ept(eptp.bits, l2_physical, widths.maxphyaddr,
+                             [this](std::uint64_t at) { return memory_.read_physical(at); });
     };
     for (unsigned i = 0; i < kTries; ++i) {
         const vmx::Walk first = walk(), second = walk();
         if (first.steps != second.steps || first.fault != second.fault) continue;
-        if (first.fault == vmx::WalkFault::BadAddress || first.fault == vmx::WalkFault::BadRoot || first.fault == vmx::WalkFault::Unreadable)
-            return core::fail(fmt::format("L0's EPT for L2 cannot be walked to {:#x}: {}.", l2_physical, name_of(first.fault)));
+        if (first.fault == vmx::WalkFault::BadAddress || first.fault == vmx::WalkFault::BadRoot ||
+            first.fault == vmx::WalkFault::Unreadable)
+            return core::fail(
+                fmt::format("L0's EPT for L2 cannot be walked to {:#x}: {}.", l2_physical, name_of(first.fault)));
         return first.steps;
     }
     return core::fail("KVM is changing its EPT for L2.", "Try again.");
@@ -228,7 +242,8 @@ Result<vmx::Capabilities> Inspector::l1_capabilities(std::uint64_t vcpu) const {
         if (low && high) c[row.msr] = vmx::Value::of(*low | *high << 32 | row.always_on);
     }
     const auto width = member(vcpu, "vcpu_vmx", "vcpu.arch.maxphyaddr");
-    if (!c[CapabilityMsr::Basic].known() || !width) return core::fail("What KVM lets L1 believe of VMX could not be read.");
+    if (!c[CapabilityMsr::Basic].known() || !width)
+        return core::fail("What KVM lets L1 believe of VMX could not be read.");
     c.maxphyaddr = static_cast<std::uint8_t>(*width);
     // CR4.LA57 is reserved for a guest whose CPUID has it not.
     const auto reserved = member(vcpu, "vcpu_vmx", "vcpu.arch.cr4_guest_rsvd_bits");

@@ -21,11 +21,11 @@ namespace vmxscope::kvm {
 
 /// A vCPU that sleeps before its next VM-entry, as its records left it.
 struct HeldVcpu {
-    std::uint64_t address = 0;                // struct kvm_vcpu *
-    int level = 1;                            // whose VMCS is loaded
-    std::optional<vmx::VmcsImage> vmcs02;     // as it will be entered, when level is 2
-    vmx::VmcsImage vmcs01_at_exit;            // at L1's last hardware exit: a few fields
-    vmx::VmcsImage vmcs01_at_nested_entry;    // at its last VMLAUNCH or VMRESUME
+    std::uint64_t address = 0;              // struct kvm_vcpu *
+    int level = 1;                          // whose VMCS is loaded
+    std::optional<vmx::VmcsImage> vmcs02;   // as it will be entered, when level is 2
+    vmx::VmcsImage vmcs01_at_exit;          // at L1's last hardware exit: a few fields
+    vmx::VmcsImage vmcs01_at_nested_entry;  // at its last VMLAUNCH or VMRESUME
 };
 
 class Inspector {
@@ -33,14 +33,19 @@ class Inspector {
     /// `pid`: the VMM's. `ept`: kvm_intel's parameter.
     static core::Result<Inspector> open(std::uint32_t pid, bool ept);
 
-    core::Result<std::vector<std::byte>> read_memory(const HeldVcpu& vcpu, core::Space space, std::uint64_t address, std::size_t size) const;
+    core::Result<std::vector<std::byte>> read_memory(const HeldVcpu& vcpu, core::Space space, std::uint64_t address,
+                                                     std::size_t size) const;
     core::Result<std::vector<vmx::WalkStep>> ept02_walk(const HeldVcpu& vcpu, std::uint64_t l2_physical) const;
     /// nested.msrs of the vCPU at `vcpu`, as RDMSR would give them to L1, and the widths of its CPUID.
     core::Result<vmx::Capabilities> l1_capabilities(std::uint64_t vcpu) const;
 
   private:
     Inspector(Btf btf, KernelMemory memory, std::uint32_t pid, bool ept)
-        : btf_(std::move(btf)), memory_(std::move(memory)), cr3_bit_(btf_.enumerator("VCPU_EXREG_CR3")), pid_(pid), ept_(ept) {}
+        : btf_(std::move(btf)),
+          memory_(std::move(memory)),
+          cr3_bit_(btf_.enumerator("VCPU_EXREG_CR3")),
+          pid_(pid),
+          ept_(ept) {}
 
     std::optional<Member> located(const char* type, const char* path) const;
     std::optional<std::uint64_t> kernel(std::uint64_t address) const;

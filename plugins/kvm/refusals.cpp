@@ -63,13 +63,14 @@ void remove_stale(const core::Fd& root) {
         if (name.starts_with(kPrefix) && !is_agent(name.substr(kPrefix.size()))) stale.emplace_back(name);
     }
     ::closedir(folder);
-    for (const std::string& name : stale) ::unlinkat(root.get(), (std::string(kInstances) + name).c_str(), AT_REMOVEDIR);
+    for (const std::string& name : stale)
+        ::unlinkat(root.get(), (std::string(kInstances) + name).c_str(), AT_REMOVEDIR);
 }
 
 }  // namespace
 
-/// "       CPU 0/KVM-123     [000] d..1. 12345678: kvm_nested_vmenter_failed: TEXT". A thread's name is 15 characters of
-/// anything, too short to hold the event's name.
+/// "       CPU 0/KVM-123     [000] d..1. 12345678: kvm_nested_vmenter_failed: TEXT". A thread's name is 15 characters
+/// of anything, too short to hold the event's name.
 std::optional<Refusal> parse_refusal(std::string_view line) {
     const auto event = line.find(kEvent);
     if (event == std::string_view::npos) return std::nullopt;
@@ -88,18 +89,24 @@ std::optional<Refusal> parse_refusal(std::string_view line) {
 
 core::Result<Refusals> Refusals::open() {
     core::Fd root = mount_tracefs();
-    if (!root) return core::fail(fmt::format("KVM's reasons for refusing a nested entry are not seen: this kernel gives no tracefs ({}).", std::strerror(errno)));
+    if (!root)
+        return core::fail(
+            fmt::format("KVM's reasons for refusing a nested entry are not seen: this kernel gives no tracefs ({}).",
+                        std::strerror(errno)));
     remove_stale(root);
     const std::string name = fmt::format("{}{}{}", kInstances, kPrefix, ::getpid());
     const auto refused = [](std::string_view what) {
-        return core::fail(fmt::format("KVM's reasons for refusing a nested entry are not seen: {} ({}).", what, std::strerror(errno)));
+        return core::fail(fmt::format("KVM's reasons for refusing a nested entry are not seen: {} ({}).", what,
+                                      std::strerror(errno)));
     };
-    if (::mkdirat(root.get(), name.c_str(), 0700) < 0 && errno != EEXIST) return refused("no trace instance could be made");
+    if (::mkdirat(root.get(), name.c_str(), 0700) < 0 && errno != EEXIST)
+        return refused("no trace instance could be made");
     Refusals out(std::move(root), name);
     // The TSC orders what is said here with the module's records.
     if (!put(out.root_, name + "/trace_clock", "x86-tsc")) return refused("the trace has no TSC clock");
     put(out.root_, name + "/buffer_size_kb", kBufferKib);
-    if (!put(out.root_, name + "/events/kvm/kvm_nested_vmenter_failed/enable", "1")) return refused("KVM has no tracepoint for them");
+    if (!put(out.root_, name + "/events/kvm/kvm_nested_vmenter_failed/enable", "1"))
+        return refused("KVM has no tracepoint for them");
     out.pipe_ = core::Fd(::openat(out.root_.get(), (name + "/trace_pipe").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
     if (!out.pipe_) return refused("the trace cannot be read");
     return out;
@@ -118,7 +125,8 @@ void Refusals::read() {
     for (ssize_t n; (n = ::read(pipe_.get(), some.data(), some.size())) > 0;) {
         rest_.append(some.data(), static_cast<std::size_t>(n));
         for (std::size_t end; (end = rest_.find('\n')) != std::string::npos; rest_.erase(0, end + 1))
-            if (auto refusal = parse_refusal(std::string_view(rest_).substr(0, end))) come_.push_back(std::move(*refusal));
+            if (auto refusal = parse_refusal(std::string_view(rest_).substr(0, end)))
+                come_.push_back(std::move(*refusal));
         if (rest_.size() > kLongestLine) rest_.clear();
         while (come_.size() > kMostKept) come_.pop_front();
     }

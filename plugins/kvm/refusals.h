@@ -31,8 +31,8 @@ class Refusals {
     Refusals& operator=(Refusals&&) = delete;
     ~Refusals();
 
-    /// What KVM said in this thread between two readings of the TSC, of several the texts with "; " between; what is older is
-    /// forgotten.
+    /// What KVM said in this thread between two readings of the TSC, of several the texts with "; " between; what is
+    /// older is forgotten.
     std::string take(std::uint32_t tid, std::uint64_t after, std::uint64_t until);
 
   private:

@@ -1,6 +1,6 @@
-// What watching costs: lets a lab's guest run for a while untraced and with each scope of evidence, in one boot, and prints
-// its progress as ratios. Nothing here passes or fails. Usage: lab_cost [LAB [SECONDS]]; LAB as `vmxscopectl lab start` takes
-// it, SECONDS of the emulated clock for each measurement.
+// What watching costs: lets a lab's guest run for a while untraced and with each scope of evidence, in one boot, and
+// prints its progress as ratios. Nothing here passes or fails. Usage: lab_cost [LAB [SECONDS]]; LAB as `vmxscopectl lab
+// start` takes it, SECONDS of the emulated clock for each measurement.
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -37,7 +37,8 @@ struct Moment {
 Moment now(const lab::Lab& lab) {
     const std::string text = lab::sh(lab, "cut -d' ' -f1 /proc/uptime; tail -n 1 /run/l1.log | tr -dc 0-9");
     Moment m;
-    if (std::sscanf(text.c_str(), "%lf %lf", &m.uptime, &m.rounds) != 2) std::fprintf(stderr, "no round yet: %s\n", text.c_str());
+    if (std::sscanf(text.c_str(), "%lf %lf", &m.uptime, &m.rounds) != 2)
+        std::fprintf(stderr, "no round yet: %s\n", text.c_str());
     return m;
 }
 
@@ -92,7 +93,9 @@ int main(int argc, char** argv) {
     const std::string name = argc > 1 ? argv[1] : "pae-ept";
     const double seconds = argc > 2 ? std::atof(argv[2]) : 20;
     const lab::Lab& lab = lab::running_lab(name);
-    const auto attach = [&] { return require(core::rsp::attach_remote(lab.agent_endpoint(), name, lab::told_on_stderr())); };
+    const auto attach = [&] {
+        return require(core::rsp::attach_remote(lab.agent_endpoint(), name, lab::told_on_stderr()));
+    };
     attach()->detach();  // the agent lets the paused guest go
     const auto idle = [] { std::this_thread::sleep_for(std::chrono::seconds(2)); };
     const double untraced = speed(lab, seconds, idle);
@@ -109,9 +112,12 @@ int main(int argc, char** argv) {
         const auto history = require(target->history());
         require(target->interrupt());
         stop_of(*target);
-        fmt::print("{:6}: runs at 1/{:.1f} of untraced; a nested step takes {:.2f} s; {:.0f} accesses seen in a round trip; lost {} "
-                   "while stepping, {} in all; {:.1f} s to change over\n",
-                   nested::name_of(scope), untraced / traced, stepped.seconds, stepped.evidence, stepped.lost, history.lost, placing);
+        fmt::print(
+            "{:6}: runs at 1/{:.1f} of untraced; a nested step takes {:.2f} s; {:.0f} accesses seen in a round trip; "
+            "lost {} "
+            "while stepping, {} in all; {:.1f} s to change over\n",
+            nested::name_of(scope), untraced / traced, stepped.seconds, stepped.evidence, stepped.lost, history.lost,
+            placing);
         std::fflush(stdout);
     }
     require(target->detach());

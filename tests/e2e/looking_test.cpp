@@ -83,7 +83,8 @@ TEST(Looking, Vmcs12sPdptesAreThoseInL2sMemory) {
         const auto bytes = value(walk.target().read_memory(0, space, table, 32));
         ASSERT_EQ(bytes.size(), 32u);
         for (unsigned i = 0; i < 4; ++i)
-            EXPECT_EQ(qword(bytes, 8 * i), known(t.vmcs12_after, static_cast<Field>(static_cast<unsigned>(Field::GUEST_PDPTR0) + 2 * i)));
+            EXPECT_EQ(qword(bytes, 8 * i),
+                      known(t.vmcs12_after, static_cast<Field>(static_cast<unsigned>(Field::GUEST_PDPTR0) + 2 * i)));
     }
 }
 
@@ -92,7 +93,8 @@ TEST(Looking, L2sCodeIsThatOfTheGuestsImage) {
     const auto t = walk_to(walk, Kind::NestedEntry);
     const std::uint64_t rip = known(t.vmcs02_after, Field::GUEST_RIP);
     EXPECT_EQ(value(walk.target().read_memory(0, Space::L2Linear, rip, 16)), elf_bytes(rip, 16)) << std::hex << rip;
-    EXPECT_FALSE(walk.target().read_memory(0, Space::L2Linear, 0x80000000 - 4096, 8192)) << "what is not mapped is no memory";
+    EXPECT_FALSE(walk.target().read_memory(0, Space::L2Linear, 0x80000000 - 4096, 8192))
+        << "what is not mapped is no memory";
 }
 
 TEST(Looking, L1sCodeIsThatOfTheGuestsImageWhoeverRuns) {
@@ -111,14 +113,16 @@ TEST(Looking, L0sEptMapsTheDemandPageOnceL0HasHandledItsViolation) {
     nested::Transition t;
     for (int i = 0; i < 2000 && (steps.empty() || !(steps.back().entry & 7)); ++i) {
         t = walk.at(walk.go({{std::nullopt, core::StepKind::Transition}}).seq);
-        const bool violation = t.kind == Kind::L2Exit && t.exit.reason.bits == 48 && t.exit.guest_physical.bits >> 21 == kDemandAddress >> 21;
+        const bool violation = t.kind == Kind::L2Exit && t.exit.reason.bits == 48 &&
+                               t.exit.guest_physical.bits >> 21 == kDemandAddress >> 21;
         if (!violation) continue;
         // Held before L2 runs on, or before L1 does: then there is no walk.
         if (auto walked = walk.target().ept02_walk(0, t.exit.guest_physical.bits)) steps = std::move(*walked);
     }
     ASSERT_GE(steps.size(), 3u);
     EXPECT_EQ(steps[0].address & ~0xfffull, known(t.vmcs02_after, Field::EPT_POINTER) & ~0xfffull);
-    for (std::size_t i = 0; i + 1 < steps.size(); ++i) EXPECT_EQ(steps[i].entry & 0xffffffffff000, steps[i + 1].address & ~0xfffull);
+    for (std::size_t i = 0; i + 1 < steps.size(); ++i)
+        EXPECT_EQ(steps[i].entry & 0xffffffffff000, steps[i + 1].address & ~0xfffull);
     const vmx::WalkStep leaf = steps.back();
     EXPECT_NE(leaf.entry & 1, 0u) << "readable";
     EXPECT_TRUE(leaf.level == 1 || (leaf.level == 2 && (leaf.entry >> 7 & 1))) << leaf.level;
@@ -132,7 +136,8 @@ TEST(Looking, L1IsOfferedNoMoreThanTheProcessorHas) {
     Walk walk(running_lab("pae-ept"));
     walk_to(walk, Kind::NestedEntry);
     const auto c = value(walk.target().capabilities());
-    for (const auto msr : {vmx::CapabilityMsr::TruePinbasedCtls, vmx::CapabilityMsr::TrueProcbasedCtls, vmx::CapabilityMsr::ProcbasedCtls2}) {
+    for (const auto msr : {vmx::CapabilityMsr::TruePinbasedCtls, vmx::CapabilityMsr::TrueProcbasedCtls,
+                           vmx::CapabilityMsr::ProcbasedCtls2}) {
         ASSERT_TRUE(c.l0[msr].known() && c.l1[msr].known()) << vmx::name_of(msr);
         EXPECT_EQ((c.l1[msr].bits & ~c.l0[msr].bits) >> 32, 0u) << vmx::name_of(msr) << ": allowed-1 bits";
     }

@@ -18,7 +18,8 @@ class Guest {
   public:
     Guest() {
         for (std::size_t i = 0; i < memory_.size(); ++i) memory_[i] = static_cast<std::byte>(i / 4096 * 3 + i);
-        // EPT12 at 0x10000: the first 2 MiB of L2 lie at 0x0 but for the page 0x5000, which lies at 0x7000, and 0x6000: nowhere.
+        // EPT12 at 0x10000: the first 2 MiB of L2 lie at 0x0 but for the page 0x5000, which lies at 0x7000, and 0x6000:
+        // nowhere.
         put(0x10000, 0x11000 | kRwx);
         put(0x11000, 0x12000 | kRwx);
         put(0x12000, 0x13000 | kRwx);
@@ -37,12 +38,13 @@ class Guest {
     void put(std::uint64_t at, std::uint64_t entry) { std::memcpy(&memory_.at(at), &entry, sizeof entry); }
     std::byte at(std::uint64_t physical) const { return memory_.at(physical); }
     core::Result<std::vector<std::byte>> read(Space space, std::uint64_t address, std::size_t size) const {
-        return read_space(space, address, size, t, [this](std::uint64_t physical, std::span<std::byte> to) -> core::Result<void> {
-            EXPECT_EQ(physical / 4096, (physical + to.size() - 1) / 4096) << "a range crosses a page";
-            if (physical >= memory_.size()) return core::fail("no memory there");
-            std::memcpy(to.data(), &memory_.at(physical), to.size());
-            return {};
-        });
+        return read_space(space, address, size, t,
+                          [this](std::uint64_t physical, std::span<std::byte> to) -> core::Result<void> {
+                              EXPECT_EQ(physical / 4096, (physical + to.size() - 1) / 4096) << "a range crosses a page";
+                              if (physical >= memory_.size()) return core::fail("no memory there");
+                              std::memcpy(to.data(), &memory_.at(physical), to.size());
+                              return {};
+                          });
     }
     std::string refusal(Space space, std::uint64_t address, std::size_t size = 1) const {
         const auto r = read(space, address, size);
@@ -69,7 +71,8 @@ TEST(ReadSpace, L2PhysicalMemoryGoesThroughEpt12PageByPage) {
     ASSERT_TRUE(bytes) << bytes.error().what;
     EXPECT_EQ((*bytes)[1], g.at(0x4fff));
     EXPECT_EQ((*bytes)[2], g.at(0x7000)) << "the next page lies elsewhere";
-    EXPECT_NE(g.refusal(Space::L2Physical, 0x5ffe, 4).find("L2-physical address 0x6000 is not mapped: not present"), std::string::npos);
+    EXPECT_NE(g.refusal(Space::L2Physical, 0x5ffe, 4).find("L2-physical address 0x6000 is not mapped: not present"),
+              std::string::npos);
 }
 
 TEST(ReadSpace, WithoutNestedEptL2PhysicalIsL1Physical) {
@@ -93,7 +96,8 @@ TEST(ReadSpace, L2LinearMemoryGoesThroughL2sTablesAndThenEpt12) {
 TEST(ReadSpace, L2sTablesAreLookedForThroughEpt12) {
     Guest g;
     g.t.l2->cr3 = 0x6000;
-    EXPECT_NE(g.refusal(Space::L2Linear, 0x40000000).find("unreadable"), std::string::npos) << g.refusal(Space::L2Linear, 0x40000000);
+    EXPECT_NE(g.refusal(Space::L2Linear, 0x40000000).find("unreadable"), std::string::npos)
+        << g.refusal(Space::L2Linear, 0x40000000);
 }
 
 TEST(ReadSpace, L1sOwnTablesAreInL1PhysicalMemory) {

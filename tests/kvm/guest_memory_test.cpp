@@ -14,8 +14,16 @@ constexpr std::uint64_t kKvm = 0x1000, kSlots = 0x2000;
 
 /// KVM's objects as a few numbers at addresses. Nodes of the second set lead to slots; the first set leads nowhere.
 struct Kernel {
-    MemslotLayout l{.memslots = 0x10, .gfn_tree = 0x20, .node_idx = 0x28, .gfn_node = 0x40, .node_size = 24, .left = 16, .right = 8,
-                    .base_gfn = 0x80, .npages = 0x88, .userspace_addr = 0x90};
+    MemslotLayout l{.memslots = 0x10,
+                    .gfn_tree = 0x20,
+                    .node_idx = 0x28,
+                    .gfn_node = 0x40,
+                    .node_size = 24,
+                    .left = 16,
+                    .right = 8,
+                    .base_gfn = 0x80,
+                    .npages = 0x88,
+                    .userspace_addr = 0x90};
     std::map<std::uint64_t, std::uint64_t> words;
 
     Kernel() {
@@ -77,7 +85,8 @@ TEST(UserspaceAddress, ATreeThatIsBrokenEndsInAnError) {
 TEST(ReadProcess, ReadsThisOneAndSaysWhereAnotherEnds) {
     const std::array<char, 6> here = {'h', 'e', 'l', 'l', 'o', 0};
     std::array<std::byte, 6> to{};
-    ASSERT_TRUE(read_process(static_cast<std::uint32_t>(::getpid()), reinterpret_cast<std::uintptr_t>(here.data()), to));
+    ASSERT_TRUE(
+        read_process(static_cast<std::uint32_t>(::getpid()), reinterpret_cast<std::uintptr_t>(here.data()), to));
     EXPECT_EQ(std::memcmp(to.data(), here.data(), here.size()), 0);
     const auto nowhere = read_process(static_cast<std::uint32_t>(::getpid()), 16, to);
     ASSERT_FALSE(nowhere);
