@@ -2,6 +2,7 @@
 
 #include <QFontDatabase>
 #include <QPainter>
+#include <QTreeView>
 
 #include "ui/roles.h"
 #include "vmx/value.h"
@@ -167,7 +168,10 @@ QSize CellDelegate::sizeHint(const QStyleOptionViewItem& option, const QModelInd
     const QString detail = index.data(DetailRole).toString();
     if (!detail.isEmpty()) {
         const int glyphs = s.glyphs.isEmpty() ? 0 : QFontMetrics(option.font).horizontalAdvance(s.glyphs) + 4;
-        const int room = option.rect.width() > 0 ? option.rect.width() - 2 * kPadX - glyphs : 400;
+        // A tree does not say how wide the item will be; its column is.
+        const auto* tree = qobject_cast<const QTreeView*>(option.widget);
+        const int given = tree ? tree->columnWidth(index.column()) : option.rect.width();
+        const int room = given > 0 ? given - 2 * kPadX - glyphs : 400;
         height = main_height(metrics, breakable(index.data().toString()), room);
         const QFontMetrics small(detail_font(option.font));
         height += 1 + small.boundingRect(QRect(0, 0, room, 10'000), kDetailFlags, detail).height();

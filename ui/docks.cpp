@@ -11,7 +11,7 @@ namespace vmxscope::ui {
 
 namespace {
 
-constexpr double kListShare = 0.215, kPanelShare = 0.285;  // of the window's width; the fields get the rest
+constexpr double kListShare = 0.22, kPanelShare = 0.295;  // of the window's width; the fields get the rest
 
 }  // namespace
 

@@ -67,6 +67,7 @@ EntryCheckPanel::EntryCheckPanel(QWidget* parent) : QWidget(parent), why_not_(QS
     layout->addWidget(hint_);
     make_list();
     layout->addWidget(list_, 1);
+    layout->addStretch(0);  // takes the room of a list that is hidden
     layout->addWidget(make_editor());
     connect(&checks_, &EntryCheckModel::rechecked, this, &EntryCheckPanel::update_texts);
     fill_capability_choice();
@@ -91,14 +92,15 @@ QWidget* EntryCheckPanel::make_choices() {
     layout->addWidget(new QLabel(QStringLiteral("for"), box));
     layout->addWidget(capabilities_, 1);
     layout->addWidget(show_);
-    connect(which_, &QComboBox::activated, this, [this](int at) {
-        // vmcs12 is for the processor that L1 sees, vmcs02 for the real one.
-        if (capabilities_->currentData().toInt() != kNamed)
-            capabilities_->setCurrentIndex(capabilities_->findData(at == kVmcs12 ? kL1 : kL0));
-        choose_capabilities();
+    connect(which_, &QComboBox::activated, this, [this] {
+        if (capabilities_->currentData().toInt() != kNamed) chosen_.clear();
+        fill_capability_choice();
         choose_vmcs();
     });
-    connect(capabilities_, &QComboBox::activated, this, [this] { choose_capabilities(); });
+    connect(capabilities_, &QComboBox::textActivated, this, [this](const QString& name) {
+        chosen_ = name;
+        choose_capabilities();
+    });
     connect(show_, &QComboBox::activated, this, [this](int at) {
         checks_.set_show(static_cast<EntryCheckModel::Show>(at));
         update_texts();
@@ -118,6 +120,8 @@ void EntryCheckPanel::make_list() {
     header->setStretchLastSection(false);
     header->setSectionResizeMode(EntryCheckModel::Rule, QHeaderView::Stretch);
     header->setSectionResizeMode(EntryCheckModel::Section, QHeaderView::ResizeToContents);
+    // Heights depend on widths: sentences are broken into lines.
+    connect(list_->header(), &QHeaderView::sectionResized, list_, &QTreeView::doItemsLayout);
     connect(list_, &QTreeView::clicked, this, [this](const QModelIndex& at) {
         edit(checks_.field_at(at.row()));
         emit picked(checks_.field_at(at.row()));
@@ -196,6 +200,7 @@ void EntryCheckPanel::show_shown(const ShownPtr& shown) {
     const bool dump = shown && shown->dump;
     if (dump) which_->setCurrentIndex(shown->only12() ? kVmcs12 : kVmcs02);
     which_->setEnabled(!dump);
+    fill_capability_choice();
     choose_vmcs();
     emit field_->currentTextChanged(field_->currentText());
 }
@@ -224,16 +229,15 @@ void EntryCheckPanel::cpu_loaded(const QString& name, const vmx::Capabilities& c
 }
 
 void EntryCheckPanel::fill_capability_choice() {
-    const QVariant kind = capabilities_->currentData();
-    const QString name = capabilities_->currentText();
     capabilities_->clear();
     capabilities_->addItem(QStringLiteral("what L1 is shown"), kL1);
     capabilities_->addItem(QStringLiteral("L0's processor"), kL0);
     for (const QString& cpu : cpus_) capabilities_->addItem(cpu, kNamed);
-    const int at = kind.toInt() == kNamed && kind.isValid()
-                       ? capabilities_->findText(name)
-                       : capabilities_->findData(kind.isValid() ? kind : QVariant(kL1));
-    capabilities_->setCurrentIndex(std::max(at, 0));
+    // vmcs12 is for the processor that L1 sees, vmcs02 for the real one; where neither is known, any will do.
+    int at = capabilities_->findData(which_->currentIndex() == kVmcs12 ? kL1 : kL0);
+    const QString name = chosen_.isEmpty() && !target_ ? QStringLiteral("any") : chosen_;
+    if (const int found = capabilities_->findText(name); found >= 0) at = found;
+    capabilities_->setCurrentIndex(at);
     choose_capabilities();
 }
 
@@ -257,10 +261,11 @@ void EntryCheckPanel::update_texts() {
     QString verdict = checks_.verdict();
     if (!checks_.edits().empty()) verdict += QStringLiteral(" With the edits below.");
     verdict_->say(checks_.verdict_mark(), verdict);
-    const bool by_target = capabilities_->currentData().toInt() != kNamed;
-    say(hint_, checks_.checked() || !shown_ ? QString()
-               : !target_ && by_target      ? why_not_ + QStringLiteral(" A processor can be chosen by name above.")
-                                            : QString());
+    const bool stand_in = shown_ && !target_ && chosen_.isEmpty();
+    const QString instead = checks_.checked()
+                                ? QStringLiteral(" So it is checked for a processor that allows everything.")
+                                : QStringLiteral(" A processor can be chosen by name above.");
+    say(hint_, stand_in ? why_not_ + instead : QString());
     list_->setVisible(checks_.checked() && checks_.rowCount() > 0);
     reset_->setEnabled(!checks_.edits().empty());
     edits_table_->setVisible(!checks_.edits().empty());
@@ -268,7 +273,8 @@ void EntryCheckPanel::update_texts() {
     if (checks_.checked()) show_->setItemText(0, QStringLiteral("Failing (%1)").arg(checks_.failed()));
     show_->setItemText(
         1, checks_.checked() ? QStringLiteral("Undecided (%1)").arg(checks_.undecided()) : QStringLiteral("Undecided"));
-    if (checks_.checked() && checks_.rowCount() == 0 && show_->currentIndex() == 0 && checks_.undecided() > 0)
+    if (checks_.checked() && checks_.rowCount() == 0 && show_->currentIndex() == 0 && checks_.undecided() > 0 &&
+        !stand_in)
         say(hint_, QStringLiteral("What could not be decided, and why, is listed under “Undecided”."));
     recolour();
 }

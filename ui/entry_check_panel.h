@@ -59,6 +59,7 @@ class EntryCheckPanel : public QWidget {
     ShownPtr shown_;
     std::optional<core::TargetCapabilities> target_;
     QString why_not_;
+    QString chosen_;  // of the capabilities, by a person; empty: what fits the VMCS
     QStringList cpus_;
     std::map<QString, vmx::Capabilities> loaded_;
     QComboBox *which_, *capabilities_, *show_, *field_;

@@ -133,10 +133,12 @@ void FieldPanel::fill_flow() {
     const bool moves = shown_->moves(), dump = shown_->dump.has_value();
     const nested::Match match = flow[*field_].match;
     const QString prediction = moves ? qs(nested::prediction_text(t, flow, *field_)) : QString();
-    match_->say(match == nested::Match::AsPredicted ? Mark::Agree : Mark::Disagree, prediction);
     QStringList findings;
     for (const nested::Finding& f : flow.findings)
         if (f.field == *field_) findings << qs(nested::finding_text(t, flow, f));
+    // A finding says what was predicted, too.
+    const bool said = match == nested::Match::Differs && !findings.isEmpty();
+    match_->say(match == nested::Match::AsPredicted ? Mark::Agree : Mark::Disagree, said ? QString() : prediction);
     finding_->say(Mark::Finding, findings.join(QLatin1Char(' ')));
     say(rule_, dump ? QString() : QStringLiteral("Rule: ") + qs(nested::rule_text(t, flow, *field_)));
     say(provenance_, dump ? QString() : qs(nested::provenance_text(t, flow, *field_)));

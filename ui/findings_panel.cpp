@@ -35,6 +35,8 @@ FindingsPanel::FindingsPanel(QWidget* parent)
     connect(list_->selectionModel(), &QItemSelectionModel::currentRowChanged, this,
             [this](const QModelIndex& now) { save_->setEnabled(now.isValid()); });
     connect(&model_, &QAbstractItemModel::modelReset, this, [this] { save_->setEnabled(false); });
+    // Heights depend on widths: sentences are broken into lines.
+    connect(list_->header(), &QHeaderView::sectionResized, list_, &QTreeView::doItemsLayout);
     connect(list_, &QTreeView::clicked, this, [this](const QModelIndex& at) {
         emit picked(model_.transition_at(at.row()), model_.finding_at(at.row()).field);
     });

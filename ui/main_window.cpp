@@ -156,8 +156,7 @@ void MainWindow::connect_docks() {
     connect(docks_.findings, &FindingsPanel::save_asked, this, &MainWindow::ask_save_report);
     connect(&docks_.findings->model(), &FindingsModel::counts_changed, this, [this] {
         const quint64 found = docks_.findings->model().found();
-        docks_.findings_dock->setWindowTitle(found ? QStringLiteral("⚑ Findings (%1)").arg(found)
-                                                   : QStringLiteral("Findings"));
+        docks_.findings_dock->setWindowTitle(found ? QStringLiteral("⚑ %1").arg(found) : QStringLiteral("Findings"));
     });
     connect(docks_.checks, &EntryCheckPanel::cpu_wanted, &loader_, &Loader::load_cpu);
     connect(docks_.checks, &EntryCheckPanel::picked, vmcs_, &VmcsView::select_field);

@@ -9,7 +9,7 @@ namespace vmxscope::ui {
 
 namespace {
 
-constexpr std::size_t kPerRow = 16;
+constexpr std::size_t kPerRow = 8;  // an entry of a paging structure; and it fits a narrow panel
 
 vmx::EntryRules ept_rules() {
     vmx::EntryRules rules;
@@ -44,10 +44,8 @@ QVariant HexModel::data(const QModelIndex& index, int role) const {
     for (std::size_t i = from; i < to; ++i) {
         const auto byte = std::to_integer<unsigned>(bytes_[i]);
         if (index.column() == Bytes)
-            line += (i == from    ? QString()
-                     : i % 8 == 0 ? QStringLiteral("  ")
-                                  : QStringLiteral(" ")) +
-                    QStringLiteral("%1").arg(byte, 2, 16, QLatin1Char('0'));
+            line +=
+                (i == from ? QString() : QStringLiteral(" ")) + QStringLiteral("%1").arg(byte, 2, 16, QLatin1Char('0'));
         else
             line += byte >= 0x20 && byte < 0x7f ? QChar(byte) : QLatin1Char('.');
     }

@@ -11,7 +11,7 @@
 
 namespace vmxscope::ui {
 
-/// Sixteen bytes a row.
+/// Eight bytes a row.
 class HexModel : public QAbstractTableModel {
     Q_OBJECT
 

@@ -68,6 +68,7 @@ QWidget* MemoryPanel::make_reader() {
     bytes_->setItemDelegate(new CellDelegate(bytes_));
     bytes_->setShowGrid(false);
     bytes_->verticalHeader()->hide();
+    bytes_->verticalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
     bytes_->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
     bytes_->horizontalHeader()->setDefaultAlignment(Qt::AlignLeft | Qt::AlignVCenter);
     bytes_->setSelectionBehavior(QAbstractItemView::SelectRows);

@@ -124,10 +124,10 @@ void PdptrPanel::show_row(const TransitionListModel& list, int row) {
 void PdptrPanel::show_memory(const std::array<std::uint64_t, 4>& entries) {
     pdptrs_.set_memory(entries);
     table_->setColumnHidden(PdptrModel::Memory, false);
-    say(memory_, pdptrs_.stale() == 0
-                     ? QString()
-                     : QStringLiteral("Stale: %1 other than the table in memory.")
-                           .arg(counted(static_cast<quint64>(pdptrs_.stale()), QStringLiteral("value"))));
+    const auto stale = static_cast<quint64>(pdptrs_.stale());
+    say(memory_, stale == 0 ? QString()
+                            : QStringLiteral("Stale: %1 not what the table in memory holds now.")
+                                  .arg(counted(stale, QStringLiteral("value"))));
 }
 
 void PdptrPanel::show_no_memory(const QString& why) {

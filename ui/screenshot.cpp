@@ -8,6 +8,7 @@ namespace vmxscope::ui {
 
 namespace {
 
+constexpr int kSettleMs = 100;         // layouts settle in the event loop, some after others
 constexpr qint64 kSayAgainMs = 3'000;  // how long a terminal may be silent
 
 }  // namespace
@@ -76,7 +77,7 @@ void Screenshot::take() {
     if (over_) return;
     if (job_.field) window_.show_field(*job_.field);
     if (!job_.panel.isEmpty()) window_.raise_panel(job_.panel);
-    QTimer::singleShot(0, this, &Screenshot::save);
+    QTimer::singleShot(kSettleMs, this, &Screenshot::save);
 }
 
 void Screenshot::save() {

@@ -87,8 +87,9 @@ QString origin_word(nested::Origin origin, std::uint64_t since) {
         case FromUserspace: return QStringLiteral("user space");
         case CpuSaved: return QStringLiteral("CPU saved");
         case SavedFromVmcs02: return QStringLiteral("vmcs02");
+        case SavedFromVcpu: return QStringLiteral("KVM's copy");
         case Synthesised: return QStringLiteral("made up");
-        case Stale: return since ? QStringLiteral("stale since %1").arg(since) : QStringLiteral("stale");
+        case Stale: return since ? QStringLiteral("stale #%1").arg(since) : QStringLiteral("stale");
         case Lazy: return QStringLiteral("lazy");
         case InShadow: return QStringLiteral("in shadow");
         case NoSuchField: return QStringLiteral("–");

@@ -55,7 +55,7 @@ ShownPtr shown_row(const TransitionListModel& list, int row);
 /// VMCS `at` of a file.
 ShownPtr shown_dump(const QString& file, const core::Imported& imported, std::size_t at);
 
-/// Where a value came from, in a word or two for a table's cell: "copied", "stale since 12".
+/// Where a value came from, in a word or two for a table's cell: "copied", "stale #12".
 QString origin_word(nested::Origin origin, std::uint64_t since);
 /// "as predicted ✓", "differs ✗", "–": as a glyph.
 QString match_glyph(nested::Match match);

@@ -44,7 +44,7 @@ TransitionListView::TransitionListView(TransitionListModel* list, QWidget* paren
     header->resizeSection(T::Seq, width("⋮ 1234"));
     header->resizeSection(T::Vcpu, width("vCPU"));
     header->resizeSection(T::Kind, width("nested-entry"));
-    header->resizeSection(T::Pdptr, width("◆▨ from-memory"));
+    header->resizeSection(T::Pdptr, width("◆▨ from-me"));
     header->resizeSection(T::Reason, header->minimumSectionSize());  // it gets what is left
     view_->setColumnHidden(T::Levels, true);  // the kind's name says it; it is in the heading and can be shown
     show_vcpu_column(false);

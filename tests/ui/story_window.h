@@ -44,7 +44,7 @@ struct Window {
             [&] { return window->transitions().rowCount() == static_cast<int>(strings->story.size()); }, kLimitMs);
     }
     QString take(const char* name) {
-        QTest::qWait(1);  // layouts settle in the event loop
+        QTest::qWait(60);  // layouts settle in the event loop, some after others
         const QString file = QStringLiteral(PICTURES "/%1.png").arg(QLatin1String(name));
         EXPECT_TRUE(window->grab().save(file));
         return file;

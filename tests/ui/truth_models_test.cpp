@@ -235,15 +235,15 @@ TEST(EntryChecks, a_value_must_be_a_number_that_fits_the_field) {
     EXPECT_FALSE(parse_value({}, GUEST_CR0));
 }
 
-TEST(HexModel, sixteen_bytes_a_row_as_numbers_and_as_text) {
+TEST(HexModel, eight_bytes_a_row_as_numbers_and_as_text) {
     HexModel model;
     const Tester tester(&model, kFatal);
-    std::vector<std::byte> bytes(18, std::byte{0x41});
+    std::vector<std::byte> bytes(10, std::byte{0x41});
     bytes[1] = std::byte{0};
     model.show(0x1000, bytes);
     EXPECT_EQ(dump(model),
-              "0x1000 | 41 00 41 41 41 41 41 41  41 41 41 41 41 41 41 41 | A.AAAAAAAAAAAAAA\n"
-              "0x1010 | 41 41 | AA\n");
+              "0x1000 | 41 00 41 41 41 41 41 41 | A.AAAAAA\n"
+              "0x1008 | 41 41 | AA\n");
 }
 
 TEST(WalkModel, both_walks_stand_level_by_level_with_where_each_ends) {
