@@ -1,5 +1,7 @@
 #include "ui/docks.h"
 
+#include <algorithm>
+
 #include "ui/entry_check_panel.h"
 #include "ui/field_panel.h"
 #include "ui/findings_panel.h"
@@ -11,7 +13,8 @@ namespace vmxscope::ui {
 
 namespace {
 
-constexpr double kListShare = 0.22, kPanelShare = 0.295;  // of the window's width; the fields get the rest
+constexpr double kListShare = 0.17, kPanelShare = 0.25;  // of the window's width; the fields get the rest
+constexpr int kListLeast = 282, kPanelLeast = 378;       // pixels
 
 }  // namespace
 
@@ -56,8 +59,10 @@ void Docks::set_visible(bool on) {
     for (QDockWidget* dock : all()) dock->setVisible(on);
     if (!on) return;
     pdptr_dock->raise();
+    const int wide = window_->width();
     window_->resizeDocks({list_dock, pdptr_dock},
-                         {int(window_->width() * kListShare), int(window_->width() * kPanelShare)}, Qt::Horizontal);
+                         {std::max(kListLeast, int(wide * kListShare)), std::max(kPanelLeast, int(wide * kPanelShare))},
+                         Qt::Horizontal);
 }
 
 void Docks::show_shown(const ShownPtr& shown) {

@@ -113,7 +113,7 @@ void VmcsView::fit_columns() {
     };
     const int widths[] = {wide(words, "SECONDARY_VM_EXEC_CONTROL", 40), wide(figures, "0x0123456789abcdef", 40),
                           wide(words, "Rule", 18), wide(words, "CPU saved · L0's own", 24),
-                          wide(words, "only vmcs02: secondary controls", 0)};
+                          wide(words, "page directory at 0x1", 0)};
     const bool single = shown_ && shown_->dump;
     const bool roomy = single || width() >= widths[0] + 2 * widths[1] + widths[2] + widths[3] + widths[4];
     auto* header = tree_->header();
@@ -136,9 +136,7 @@ void VmcsView::resizeEvent(QResizeEvent* event) {
 QWidget* VmcsView::make_legend() {
     auto* box = new QWidget(this);
     legend_ = new QLabel(
-        QStringLiteral("≠ differ    Δ changed    ▨ undefined    ✓ ✗ as the rule computes or not    ⚑ finding    "
-                       "∅ says nothing here"),
-        box);
+        QStringLiteral("▨ undefined    ✓ ✗ as the rule computes or not    ⚑ finding    ∅ says nothing here"), box);
     counts_ = new QLabel(box);
     auto* layout = new QHBoxLayout(box);
     layout->setContentsMargins(0, 0, 0, 0);
