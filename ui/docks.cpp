@@ -13,8 +13,8 @@ namespace vmxscope::ui {
 
 namespace {
 
-constexpr double kListShare = 0.17, kPanelShare = 0.25;  // of the window's width; the fields get the rest
-constexpr int kListLeast = 282, kPanelLeast = 378;       // pixels
+constexpr double kListShare = 0.195, kPanelShare = 0.24;  // of the window's width; the fields get the rest
+constexpr int kListLeast = 282, kPanelLeast = 378;        // pixels
 
 }  // namespace
 

@@ -188,6 +188,8 @@ void MainWindow::connect_session() {
     });
     connect(&session_, &Session::trouble, this, [this](const QString& what, const QString& remedy) {
         const bool retry = session_.state() == Session::State::Lost;
+        actions_.show_evidence(
+            session_.evidence().value_or(nested::EvidenceScope::Pdptrs));  // it may have been refused
         message_->say(MessageBar::Kind::Error, what, remedy, retry ? QStringLiteral("Retry") : QString());
     });
     connect(&session_, &Session::guest_gone, this, [this](const QString& text) {

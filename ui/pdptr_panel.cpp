@@ -7,6 +7,7 @@
 #include "ui/fitted_table.h"
 #include "ui/labels.h"
 #include "ui/palette.h"
+#include "ui/roles.h"
 #include "ui/text.h"
 #include "ui/verdict_banner.h"
 #include "vmx/pdpte.h"
@@ -124,6 +125,9 @@ void PdptrPanel::show_row(const TransitionListModel& list, int row) {
 void PdptrPanel::show_memory(const std::array<std::uint64_t, 4>& entries) {
     pdptrs_.set_memory(entries);
     table_->setColumnHidden(PdptrModel::Memory, false);
+    // Four columns are narrow; one that says nothing makes room.
+    const QVariant cached = pdptrs_.index(0, PdptrModel::Cached).data(StateRole);
+    table_->setColumnHidden(PdptrModel::Cached, cached.toInt() != static_cast<int>(vmx::Known::Yes));
     const auto stale = static_cast<quint64>(pdptrs_.stale());
     say(memory_, stale == 0 ? QString()
                             : QStringLiteral("Stale: %1 not what the table in memory holds now.")
@@ -132,6 +136,7 @@ void PdptrPanel::show_memory(const std::array<std::uint64_t, 4>& entries) {
 
 void PdptrPanel::show_no_memory(const QString& why) {
     table_->setColumnHidden(PdptrModel::Memory, true);
+    table_->setColumnHidden(PdptrModel::Cached, false);
     say(memory_, why.isEmpty() ? QString() : QStringLiteral("The table in memory was not read. ") + why);
 }
 

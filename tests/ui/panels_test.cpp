@@ -163,6 +163,7 @@ TEST(Panels, evidence_is_asked_for_before_and_after_the_attach) {
     w.window->actions().evidence_none->trigger();
     ASSERT_TRUE(QTest::qWaitFor([&] { return w.strings->evidence == static_cast<int>(nested::EvidenceScope::None); },
                                 kLimitMs));
+    EXPECT_TRUE(QTest::qWaitFor([&] { return w.session->evidence() == nested::EvidenceScope::None; }, kLimitMs));
     EXPECT_TRUE(w.window->actions().evidence_none->isChecked());
 }
 
