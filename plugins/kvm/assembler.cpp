@@ -365,7 +365,12 @@ Transition Assembler::failed_vmlaunch(const Sample& s) {
     Transition t = begin(Kind::NestedEntryFailed, *vmlaunch_);
     t.tsc = s.tsc;
     t.context.pae.reset();
-    if (s.vmcs12) t.vmcs12_after = *s.vmcs12;
+    if (s.vmcs12) {
+        // KVM first takes in what L1 left in its shadow or enlightened VMCS, and judges that; then it writes the error.
+        const Value error = t.vmcs12_before[Field::VM_INSTRUCTION_ERROR];
+        t.vmcs12_before = t.vmcs12_after = *s.vmcs12;
+        t.vmcs12_before[Field::VM_INSTRUCTION_ERROR] = error;
+    }
     t.regs = registers_of(s, std::nullopt);
     t.notes.push_back("KVM refused before it began: VMfail (see VM_INSTRUCTION_ERROR of vmcs12) or an exception for L1.");
     return finish(std::move(t));
