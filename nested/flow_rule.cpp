@@ -120,7 +120,7 @@ constexpr std::string_view kEntryConditions[] = {
     "dirty_vmcs12 || evmptr_is_valid(hv_evmcs_vmptr)",
     "dirty_vmcs12 && cpu_has_vmx_apicv()",
     "dirty_vmcs12 && nested_cpu_has_xsaves(vmcs12)",
-    "it differs from controls_shadow",
+    "VMWRITE only where it differs from controls_shadow",
     "nested_run_pending",
     "SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY in vmcs12",
     "CPU_BASED_TPR_SHADOW in vmcs12",

@@ -60,7 +60,13 @@ std::string rule_text(const Transition& t, const Flow& flow, Field field) {
     std::string s(entry ? name_of(rule.entry) : name_of(rule.exit));
     s.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(s.front())));
     std::string_view condition = entry ? condition_of(rule.entry_gate) : condition_of(rule.exit_gate);
-    if (!condition.empty()) s += fmt::format(" ({}): {}", condition, yes_no(f.by_rule));
+    // Of L0's own decisions only what was seen can be said.
+    const bool undecided =
+        entry && !f.by_rule && (rule.entry_gate == EntryGate::IfChanged || rule.entry_gate == EntryGate::L0Time);
+    if (undecided)
+        s += fmt::format(" ({})", condition);
+    else if (!condition.empty())
+        s += fmt::format(" ({}): {}", condition, yes_no(f.by_rule));
     if (f.seen) s += fmt::format("; a {} was {}seen", entry ? "VMWRITE" : "VMREAD", *f.seen ? "" : "not ");
     s += ".";
     if (rule.shadowed != Shadowed::No)
