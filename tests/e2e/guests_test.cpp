@@ -3,7 +3,7 @@
 #include <iterator>
 #include <set>
 
-#include "walk.h"
+#include "walked.h"
 
 using namespace vmxscope;
 using e2e::Judged;
@@ -58,7 +58,7 @@ vmx::Value pdptr0(const vmx::VmcsImage& image) { return image[vmx::Field::GUEST_
 
 /// Guests without PAE paging in L2: the early copy is made once, for nothing.
 void expect_not_pae(const std::string& name) {
-    const auto all = Walk(lab::running_lab(name)).nested(kTransitions);
+    const auto& all = e2e::walked(name).nested;
     expect_agreement(all);
     const auto entries = only(all, is_entry);
     EXPECT_EQ(entries[0].verdict.did, Did::CopiedUnused) << entries[0];
@@ -70,7 +70,7 @@ void expect_not_pae(const std::string& name) {
 }  // namespace
 
 TEST(Guests, pae_ept) {
-    const auto all = Walk(lab::running_lab("pae-ept")).nested(kTransitions);
+    const auto& all = e2e::walked("pae-ept").nested;
     expect_agreement(all);
     const auto entries = only(all, is_entry);
     // Since v5.3: written early and late, the same values twice.
@@ -91,7 +91,7 @@ TEST(Guests, pae_ept) {
 }
 
 TEST(Guests, pae_shadow) {
-    const auto all = Walk(lab::running_lab("pae-shadow")).nested(kTransitions);
+    const auto& all = e2e::walked("pae-shadow").nested;
     expect_agreement(all);
     const auto entries = only(all, is_entry);
     expect_each(entries, Did::FromMemory, Is::Undefined, Is::Defined);
@@ -108,7 +108,7 @@ TEST(Guests, long_ept) { expect_not_pae("long-ept"); }
 TEST(Guests, legacy_ept) { expect_not_pae("legacy-ept"); }
 
 TEST(Guests, pae_toggle) {
-    const auto all = Walk(lab::running_lab("pae-toggle")).nested(kTransitions);
+    const auto& all = e2e::walked("pae-toggle").nested;
     expect_agreement(all);
     std::set<std::string> rows;
     std::size_t alarms = 0;
