@@ -70,6 +70,10 @@ Result<std::vector<std::byte>> Target::read_memory(std::uint32_t, Space, std::ui
     return not_served("read memory");
 }
 
+Result<std::vector<std::byte>> Target::msr_bitmap(std::uint32_t, HardwareVmcs) {
+    return not_served("read L0's MSR bitmaps");
+}
+
 Result<std::vector<vmx::WalkStep>> Target::ept02_walk(std::uint32_t, std::uint64_t) {
     return not_served("walk L0's EPT");
 }

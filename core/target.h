@@ -114,6 +114,10 @@ class Target {
     /// mapped. Nothing is written, no accessed bit set.
     virtual Result<std::vector<std::byte>> read_memory(std::uint32_t vcpu, Space space, std::uint64_t address,
                                                        std::size_t size);
+    /// The 4 KiB of an MSR bitmap that the processor itself looks at (SDM Vol. 3C 25.6.9): L0's for L1, or the one that L0
+    /// merged for L2. (L1's for L2 is in L1's memory: MSR_BITMAP of vmcs12.)
+    enum class HardwareVmcs : std::uint8_t { Vmcs01, Vmcs02 };
+    virtual Result<std::vector<std::byte>> msr_bitmap(std::uint32_t vcpu, HardwareVmcs which);
     /// The entries of L0's own EPT for L2 (EPT02: vmcs02's EPT_POINTER) that translate `l2_physical`, from the root down
     /// to the first that is not present or is a leaf. Addresses in the steps are L0's physical ones.
     virtual Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical);

@@ -4,6 +4,7 @@
 #include "app/vmxscopectl/command.h"
 #include "app/vmxscopectl/import_command.h"
 #include "app/vmxscopectl/lab_command.h"
+#include "app/vmxscopectl/look_command.h"
 #include "app/vmxscopectl/show_command.h"
 #include "app/vmxscopectl/step_command.h"
 #include "app/vmxscopectl/targets_command.h"
@@ -25,6 +26,7 @@ int main(int argc, char** argv) {
     app::add_step_command(cli, backends, run);
     app::add_show_command(cli, backends, run);
     app::add_check_command(cli, backends, run);
+    app::add_look_commands(cli, backends, run);
     app::add_targets_command(cli, backends, run);
     app::add_lab_command(cli, run);
     app::add_import_command(cli, run);

@@ -4,11 +4,14 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <memory>
 
 #include <fmt/format.h>
 
 #include "app/vmxscopectl/stepper.h"
+#include "core/entry_report.h"
+#include "core/flow_report.h"
 #include "core/transition_json.h"
 #include "core/transition_text.h"
 
@@ -18,7 +21,7 @@ namespace {
 struct Options {
     std::string target;
     std::optional<std::uint64_t> count;
-    std::string kind = "transition", evidence = "pdptr";
+    std::string kind = "transition", evidence = "pdptr", reports;
     bool json = false;
     std::optional<std::uint32_t> vcpu;
     std::uint32_t timeout = 120;
@@ -72,24 +75,60 @@ core::Style style() {
     return stdout_is_terminal() ? core::Style::Colour : core::Style::Plain;
 }
 
+/// A VM-entry that KVM or the processor refused.
+bool refused(const nested::Transition& t) {
+    return t.kind == nested::Kind::NestedEntryFailed ||
+           (t.kind == nested::Kind::NestedExit && t.exit.reason.known() && (t.exit.reason.bits >> 31) & 1);
+}
+
+/// The rule of the SDM that vmcs12 breaks, beside KVM's own reason.
+std::string rule_text(core::Target& target, const nested::Transition& t) {
+    const auto caps = target.capabilities();
+    if (!caps) return fmt::format("  the rule is not known: {}\n", caps.error().what);
+    core::CheckedEntry entry;
+    entry.image = t.vmcs12_before;
+    entry.capabilities = caps->l1;
+    const vmx::Value error = t.vmcs12_after[vmx::Field::VM_INSTRUCTION_ERROR];
+    return fmt::format("  VM-instruction error of vmcs12: {}\n", core::value_text(error)) +
+           core::entry_check_text(entry);
+}
+
+/// Writes a report of each finding; counts them all.
+core::Result<void> take_findings(Stepper& stepper, const nested::Transition& t, const Options& o, std::size_t& count) {
+    const nested::Flow flow = nested::flow_of(t);
+    count += flow.findings.size();
+    for (const nested::Finding& f : o.reports.empty() ? std::vector<nested::Finding>{} : flow.findings) {
+        const std::string path = fmt::format("{}/finding-{}-{}.json", o.reports, t.seq, vmx::name_of(f.field));
+        std::ofstream file(path);
+        file << core::finding_report_json(t, f, stepper.target().info());
+        if (!file.flush())
+            return core::fail(fmt::format("'{}' cannot be written.", path), "Is --reports a folder of yours?");
+        remark("report: " + path);
+    }
+    return {};
+}
+
 bool print(const nested::Transition& t, bool json) {
     return say(json ? core::to_line(core::to_json(t)) + "\n" : core::transition_text(t, style()));
 }
 
 /// Prints the transition that a run stopped at. False when nobody reads it.
-core::Result<bool> print_stop(Stepper& stepper, const core::Stop& stop, bool json) {
+core::Result<bool> print_stop(Stepper& stepper, const core::Stop& stop, const Options& o, std::size_t& findings) {
     if (stop.seq == 0) {
         remark("Stopped; no transition has been seen yet.");
         return true;
     }
     const auto t = stepper.target().transition(stop.seq);
     if (!t) return tl::unexpected(t.error());
-    return print(*t, json);
+    if (const auto taken = take_findings(stepper, *t, o, findings); !taken) return tl::unexpected(taken.error());
+    const bool read = print(*t, o.json);
+    return !o.json && refused(*t) ? say(rule_text(stepper.target(), *t)) : read;
 }
 
 int count_steps(Stepper& stepper, const Options& o, std::uint64_t count) {
     const core::StepKind kind = *core::step_kind_by_name(o.kind);
     stepper.limit_waits(std::chrono::seconds(o.timeout));
+    std::size_t findings = 0;
     for (std::uint64_t done = 0; count == 0 || done < count; ++done) {
         const auto stopped = stepper.run(kind);
         if (!stopped) {
@@ -97,10 +136,12 @@ int count_steps(Stepper& stepper, const Options& o, std::uint64_t count) {
             if (!interrupted() && count > 1) error.what += fmt::format(" {} of {} steps were made.", done, count);
             return complain(error);
         }
-        const auto read = print_stop(stepper, stopped->stop, o.json);
+        const auto read = print_stop(stepper, stopped->stop, o, findings);
         if (!read) return complain(read.error());
         if (!*read) break;
     }
+    if (findings != 0)
+        remark(fmt::format("{} findings: what KVM did contradicts its rules (docs/reading-a-row.md).", findings));
     return kDone;
 }
 
@@ -108,18 +149,12 @@ std::optional<std::optional<core::StepKind>> step_of(char key) {
     switch (key) {
         case '\n':
         case '\r':
-        case 't':
-            return core::StepKind::Transition;
-        case 'n':
-            return core::StepKind::Nested;
-        case 'e':
-            return core::StepKind::Entry;
-        case 'x':
-            return core::StepKind::Exit;
-        case 'c':
-            return std::optional<core::StepKind>{};
-        default:
-            return std::nullopt;
+        case 't': return core::StepKind::Transition;
+        case 'n': return core::StepKind::Nested;
+        case 'e': return core::StepKind::Entry;
+        case 'x': return core::StepKind::Exit;
+        case 'c': return std::optional<core::StepKind>{};
+        default: return std::nullopt;
     }
 }
 
@@ -128,8 +163,10 @@ int interactive(Stepper& stepper, const Options& o) {
     stepper.limit_waits(std::chrono::seconds(0));
     stepper.stop_on_key(true);
     remark(fmt::format("Attached to {}; every vCPU is held.\n{}", o.target, kKeys));
+    std::size_t findings = 0;
     if (stepper.last_stop().seq != 0)
-        if (const auto read = print_stop(stepper, stepper.last_stop(), o.json); !read) return complain(read.error());
+        if (const auto read = print_stop(stepper, stepper.last_stop(), o, findings); !read)
+            return complain(read.error());
     while (const char key = next_key()) {
         if (key == 'q') return kDone;
         if (key == 'f') {
@@ -139,7 +176,7 @@ int interactive(Stepper& stepper, const Options& o) {
         } else if (const auto step = step_of(key)) {
             const auto stopped = stepper.run(*step);
             if (!stopped) return complain(stopped.error());
-            const auto read = print_stop(stepper, stopped->stop, o.json);
+            const auto read = print_stop(stepper, stopped->stop, o, findings);
             if (!read) return complain(read.error());
             if (!*read) return kDone;
         } else {
@@ -155,7 +192,8 @@ int step(const core::Backends& backends, const Options& o) {
     stepper->choose_vcpu(o.vcpu);
     // Attaching gives what is usual; setting it again would cost a round trip.
     const auto scope = *nested::evidence_scope_by_name(o.evidence);
-    if (scope == nested::EvidenceScope::All) remark("Placing a probe at every VMREAD and VMWRITE of KVM's; in a lab that takes a minute.");
+    if (scope == nested::EvidenceScope::All)
+        remark("Placing a probe at every VMREAD and VMWRITE of KVM's; in a lab that takes a minute.");
     if (scope != nested::EvidenceScope::Pdptrs)
         if (const auto set = stepper->target().set_evidence(scope); !set) return complain(set.error());
     const bool ask = !o.count && stdin_is_terminal();
@@ -184,6 +222,8 @@ void add_step_command(CLI::App& app, const core::Backends& backends, Run& run) {
                      "Which of KVM's VMREADs and VMWRITEs are watched: none, those of the PDPTRs, all (slow)")
         ->check(CLI::IsMember({"none", "pdptr", "all"}))
         ->capture_default_str();
+    command->add_option("--reports", o->reports, "A folder for a report of each finding")
+        ->check(CLI::ExistingDirectory);
     command->add_flag("--json", o->json, "One JSON object a line (see transition.schema.json)");
     command->add_option("--vcpu", o->vcpu, "Step this vCPU; the others run on between its stops");
     command->add_option("--timeout", o->timeout, "With -n: seconds to wait for one step, 0 without end")

@@ -63,6 +63,10 @@ class RemoteTarget final : public Target {
     }
     Result<std::vector<std::byte>> read_memory(std::uint32_t vcpu, Space space, std::uint64_t address,
                                                std::size_t size) override;
+    Result<std::vector<std::byte>> msr_bitmap(std::uint32_t vcpu, HardwareVmcs which) override {
+        const std::string_view name = which == HardwareVmcs::Vmcs01 ? "vmcs01" : "vmcs02";
+        return read_bytes(fmt::format("msr-bitmap/{}/{}", vcpu, name), 4096);
+    }
     Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical) override {
         return read_object(fmt::format("ept02/{}/{:x}", vcpu, l2_physical), kReplyLimit).and_then(parse_walk);
     }
@@ -73,6 +77,7 @@ class RemoteTarget final : public Target {
     Result<std::string> request(std::string_view packet, milliseconds limit);
     Result<void> command(std::string_view packet, milliseconds limit);
     Result<std::string> read_object(std::string_view name, milliseconds limit);
+    Result<std::vector<std::byte>> read_bytes(std::string_view name, std::size_t size);
     Result<void> set_step_kind(const std::vector<Action>& actions);
     std::optional<std::string> take_packet();
     void take_stop(std::string_view packet);
@@ -288,8 +293,12 @@ Result<void> RemoteTarget::set_evidence(nested::EvidenceScope scope) {
 
 Result<std::vector<std::byte>> RemoteTarget::read_memory(std::uint32_t vcpu, Space space, std::uint64_t address,
                                                          std::size_t size) {
-    const auto bytes =
-        read_object(fmt::format("memory/{}/{}/{:x}/{:x}", vcpu, name_of(space), address, size), kReplyLimit);
+    return read_bytes(fmt::format("memory/{}/{}/{:x}/{:x}", vcpu, name_of(space), address, size), size);
+}
+
+/// An object that is nothing but bytes, `size` of them.
+Result<std::vector<std::byte>> RemoteTarget::read_bytes(std::string_view name, std::size_t size) {
+    const auto bytes = read_object(name, kReplyLimit);
     if (!bytes) return tl::unexpected(bytes.error());
     if (bytes->size() != size)
         return fail(fmt::format("{} was asked for {} bytes of memory and sent {}.", peer_, size, bytes->size()));

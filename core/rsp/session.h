@@ -91,6 +91,7 @@ class Session {
     Result<std::string> vmx_object(std::string_view name);
     Result<std::string> memory_object(std::string_view arguments);
     Result<std::string> ept02_object(std::string_view arguments);
+    Result<std::string> msr_bitmap_object(std::string_view arguments);
     std::string threads_xml();
     std::string thread_description(const Vcpu& vcpu);
     void announce(const Stop& stop);

@@ -253,8 +253,8 @@ bool drop(std::string_view& text, std::string_view prefix) {
 
 }  // namespace
 
-/// What the vCPU that is held runs sees: L2's linear addresses, or L1's. gdb 13 takes only the numbered form of an error
-/// for an answer: at "E." and a sentence, `x/i $pc` aborts it.
+/// What the vCPU that is held runs sees: L2's linear addresses, or L1's. gdb 13 takes only the numbered form of an
+/// error for an answer: at "E." and a sentence, `x/i $pc` aborts it.
 Session::Reply Session::read_memory(std::string_view range) {
     const auto address = parse_hex(take_until(range, ','));
     const auto size = parse_hex(range);
@@ -280,6 +280,7 @@ Result<std::string> Session::vmx_object(std::string_view name) {
     std::string_view rest = name;
     if (drop(rest, "memory/")) return memory_object(rest);
     if (drop(rest, "ept02/")) return ept02_object(rest);
+    if (drop(rest, "msr-bitmap/")) return msr_bitmap_object(rest);
     if (!drop(rest, "transition/")) return fail(fmt::format("There is no object 'vmx' named '{}' to read here.", name));
     const auto seq = parse_decimal(rest);
     if (!seq) return fail(fmt::format("'{}' is not the number of a transition.", rest));
@@ -301,6 +302,15 @@ Result<std::string> Session::memory_object(std::string_view arguments) {
 }
 
 /// VCPU/GPA, the latter in hexadecimal.
+Result<std::string> Session::msr_bitmap_object(std::string_view arguments) {
+    std::string_view rest = arguments;
+    const auto vcpu = vcpu_id(take_until(rest, '/'));
+    if (!vcpu || (rest != "vmcs01" && rest != "vmcs02"))
+        return fail(fmt::format("'{}' is not VCPU/vmcs01 or vmcs02.", arguments));
+    const auto which = rest == "vmcs01" ? Target::HardwareVmcs::Vmcs01 : Target::HardwareVmcs::Vmcs02;
+    return target_->msr_bitmap(*vcpu, which).map(as_string);
+}
+
 Result<std::string> Session::ept02_object(std::string_view arguments) {
     std::string_view rest = arguments;
     const auto vcpu = vcpu_id(take_until(rest, '/'));

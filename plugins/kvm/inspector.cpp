@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "nested/vmcs12.h"
+#include "vmx/controls.h"
 #include "vmx/bits.h"
 
 namespace vmxscope::kvm {
@@ -208,6 +209,27 @@ Result<std::vector<std::byte>> Inspector::read_memory(const HeldVcpu& v, core::S
 
 /// Only tables that vmcs02's EPT_POINTER leads to are read. KVM may change them meanwhile, so a walk counts only if a
 /// second one found every entry as it was: then no page was given back and used for something else in between.
+/// Only the page that the VMCS names, and only while it is in use: L0's other memory is nobody's to read.
+Result<std::vector<std::byte>> Inspector::msr_bitmap(const HeldVcpu& v, core::Target::HardwareVmcs which) const {
+    const bool of_vmcs02 = which == core::Target::HardwareVmcs::Vmcs02;
+    if (v.level != 2 || !v.vmcs02)
+        return core::fail("L0's MSR bitmaps are read only while L2 is about to run: here L1 is.", "Step to a nested-entry.");
+    const vmx::VmcsImage& vmcs = of_vmcs02 ? *v.vmcs02 : v.vmcs01_at_nested_entry;
+    const std::string_view name = of_vmcs02 ? "vmcs02" : "vmcs01";
+    const vmx::Value &controls = vmcs[Field::CPU_BASED_VM_EXEC_CONTROL], &address = vmcs[Field::MSR_BITMAP];
+    if (!controls.known() || !address.known())
+        return core::fail(fmt::format("The MSR bitmap of {} was not read.", name), "Step to the next nested-entry.");
+    if (!(controls.bits & vmx::proc::kMsrBitmaps))
+        return core::fail(fmt::format("{} uses no MSR bitmap: every RDMSR and WRMSR exits.", name));
+    std::vector<std::byte> page(4096);
+    for (std::size_t i = 0; i < page.size(); i += 8) {
+        const auto qword = memory_.read_physical((address.bits & ~0xfffull) + i);
+        if (!qword) return core::fail(fmt::format("The MSR bitmap of {} at {:#x} cannot be read.", name, address.bits));
+        std::memcpy(page.data() + i, &*qword, sizeof *qword);
+    }
+    return page;
+}
+
 Result<std::vector<vmx::WalkStep>> Inspector::ept02_walk(const HeldVcpu& v, std::uint64_t l2_physical) const {
     if (v.level != 2 || !v.vmcs02)
         return core::fail("L0's EPT for L2 is walked only while L2 is about to run: here L1 is.",

@@ -35,6 +35,7 @@ class Inspector {
 
     core::Result<std::vector<std::byte>> read_memory(const HeldVcpu& vcpu, core::Space space, std::uint64_t address,
                                                      std::size_t size) const;
+    core::Result<std::vector<std::byte>> msr_bitmap(const HeldVcpu& vcpu, core::Target::HardwareVmcs which) const;
     core::Result<std::vector<vmx::WalkStep>> ept02_walk(const HeldVcpu& vcpu, std::uint64_t l2_physical) const;
     /// nested.msrs of the vCPU at `vcpu`, as RDMSR would give them to L1, and the widths of its CPUID.
     core::Result<vmx::Capabilities> l1_capabilities(std::uint64_t vcpu) const;

@@ -53,6 +53,9 @@ class OwnedAgentTarget : public core::Target {
     core::Result<std::vector<std::byte>> read_memory(std::uint32_t vcpu, core::Space space, std::uint64_t address, std::size_t size) override {
         return remote_->read_memory(vcpu, space, address, size);
     }
+    core::Result<std::vector<std::byte>> msr_bitmap(std::uint32_t vcpu, HardwareVmcs which) override {
+        return remote_->msr_bitmap(vcpu, which);
+    }
     core::Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical) override {
         return remote_->ept02_walk(vcpu, l2_physical);
     }

@@ -108,6 +108,7 @@ class KvmTarget : public core::Target {
     Result<void> set_evidence(nested::EvidenceScope scope) override;
     Result<core::TargetCapabilities> capabilities() override;
     Result<std::vector<std::byte>> read_memory(std::uint32_t vcpu, core::Space space, std::uint64_t address, std::size_t size) override;
+    Result<std::vector<std::byte>> msr_bitmap(std::uint32_t vcpu, HardwareVmcs which) override;
     Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical) override;
     Result<void> detach() override;
 
@@ -486,6 +487,14 @@ Result<std::vector<std::byte>> KvmTarget::read_memory(std::uint32_t vcpu, core::
     const auto look = inspector();
     if (!look) return tl::unexpected(look.error());
     return (*look)->read_memory(*v, space, address, size);
+}
+
+Result<std::vector<std::byte>> KvmTarget::msr_bitmap(std::uint32_t vcpu, HardwareVmcs which) {
+    const auto v = held(vcpu);
+    if (!v) return tl::unexpected(v.error());
+    const auto look = inspector();
+    if (!look) return tl::unexpected(look.error());
+    return (*look)->msr_bitmap(*v, which);
 }
 
 Result<std::vector<vmx::WalkStep>> KvmTarget::ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical) {

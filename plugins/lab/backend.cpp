@@ -43,6 +43,9 @@ class LabTarget : public core::Target {
                                                      std::size_t size) override {
         return explained(remote_->read_memory(vcpu, space, address, size));
     }
+    core::Result<std::vector<std::byte>> msr_bitmap(std::uint32_t vcpu, HardwareVmcs which) override {
+        return explained(remote_->msr_bitmap(vcpu, which));
+    }
     core::Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical) override {
         return explained(remote_->ept02_walk(vcpu, l2_physical));
     }

@@ -378,6 +378,16 @@ TEST_F(RemoteTargetTest, AWalkThroughEpt02Crosses) {
     EXPECT_EQ(*steps, (std::vector<vmx::WalkStep>{{4, 0x1000, 0x2007}, {3, 0x2008, 0}}));
 }
 
+TEST_F(RemoteTargetTest, TheMsrBitmapsOfBothHardwareVmcssCross) {
+    attach();
+    wait_for_stop();
+    const auto of01 = target->msr_bitmap(0, Target::HardwareVmcs::Vmcs01), of02 = target->msr_bitmap(0, Target::HardwareVmcs::Vmcs02);
+    ASSERT_TRUE(of01) << of01.error().text();
+    ASSERT_TRUE(of02) << of02.error().text();
+    EXPECT_EQ(*of01, std::vector<std::byte>(4096, std::byte{0xff}));
+    EXPECT_EQ(*of02, std::vector<std::byte>(4096, std::byte{0x0f}));
+}
+
 TEST(Objects, CapabilitiesThatMakeNoSenseAreRefused) {
     const std::string good = capabilities_text(test::example_capabilities());
     ASSERT_TRUE(parse_capabilities(good));

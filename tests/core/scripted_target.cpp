@@ -140,6 +140,9 @@ class ScriptedTarget final : public Target {
         for (std::size_t i = 0; i < size; ++i) bytes[i] = example_byte(space, address + i);
         return bytes;
     }
+    Result<std::vector<std::byte>> msr_bitmap(std::uint32_t, HardwareVmcs which) override {
+        return std::vector<std::byte>(4096, which == HardwareVmcs::Vmcs01 ? std::byte{0xff} : std::byte{0x0f});
+    }
     Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t, std::uint64_t l2_physical) override {
         return std::vector<vmx::WalkStep>{{4, 0x1000, 0x2007}, {3, 0x2000 + (l2_physical >> 30) * 8, 0}};
     }

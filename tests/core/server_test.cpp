@@ -387,7 +387,7 @@ TEST_F(ServerTest, MalformedNamesOfMemoryAndWalksAreRefusedInWords) {
     for (const char* bad : {"memory/", "memory/0", "memory/0/l2-phys/400000", "memory/0/l3-phys/400000/10", "memory/x/l2-phys/400000/10",
                             "memory/0/l2-phys/400000/0", "memory/0/l2-phys/400000/10001", "memory/0/l2-phys/zz/10",
                             "memory/4294967296/l2-phys/400000/10", "memory/0/l2-phys/400000/10/1", "ept02/", "ept02/0", "ept02/0/xyz",
-                            "ept02//1"})
+                            "ept02//1", "msr-bitmap/0", "msr-bitmap/0/vmcs12", "msr-bitmap/x/vmcs01"})
         EXPECT_TRUE(client->ask(fmt::format("qXfer:vmx:read:{}:0,100", bad)).starts_with("E.")) << bad;
     EXPECT_EQ(client->ask("qXfer:vmx:read:memory/0/l1-phys/400000/1:0,100").substr(0, 1), "l");
 }
