@@ -6,6 +6,7 @@
 #include <iterator>
 #include <map>
 
+#include "vmx/decode/bitmaps.h"
 #include "walk.h"
 
 using namespace vmxscope;
@@ -22,7 +23,7 @@ using vmx::Field;
 namespace {
 
 constexpr std::uint64_t kDemandAddress = 0x1800000;  // plugins/lab/guests/layout.h
-constexpr std::size_t kSteps = 1000;
+constexpr std::size_t kSteps = 200;
 
 std::uint64_t known(const vmx::VmcsImage& image, Field f) {
     EXPECT_TRUE(image[f].known()) << vmx::name_of(f);
@@ -142,6 +143,23 @@ TEST(Looking, L1IsOfferedNoMoreThanTheProcessorHas) {
         EXPECT_EQ((c.l1[msr].bits & ~c.l0[msr].bits) >> 32, 0u) << vmx::name_of(msr) << ": allowed-1 bits";
     }
     EXPECT_EQ(c.l1.maxphyaddr, c.l0.maxphyaddr) << "QEMU's -cpu host";
+}
+
+TEST(Looking, L0LetsL1HaveItsSegmentBasesAndNotItsVmx) {
+    using Which = core::Target::HardwareVmcs;
+    Walk walk(running_lab("pae-ept"));
+    walk_to(walk, Kind::NestedEntry);
+    const auto page = value(walk.target().msr_bitmap(0, Which::Vmcs01));
+    ASSERT_EQ(page.size(), vmx::kBitmapPage);
+    const vmx::BitmapPage bitmap(page.data(), vmx::kBitmapPage);
+    for (const std::uint32_t base : {0xc0000100u, 0xc0000101u, 0xc0000102u})  // vmx_create_vcpu
+        EXPECT_EQ(vmx::intercepts_msr(bitmap, base, vmx::MsrAccess::Write), false) << base;
+    EXPECT_EQ(vmx::intercepts_msr(bitmap, 0x480, vmx::MsrAccess::Read), true);
+    const auto merged = walk.target().msr_bitmap(0, Which::Vmcs02);
+    ASSERT_FALSE(merged) << "L1 uses none, so KVM merges none";
+    EXPECT_NE(merged.error().what.find("uses no MSR bitmap"), std::string::npos) << merged.error().what;
+    walk_to(walk, Kind::NestedExit);
+    EXPECT_FALSE(walk.target().msr_bitmap(0, Which::Vmcs01)) << "L1 is about to run";
 }
 
 // Last: it changes what is watched.
