@@ -100,9 +100,9 @@ std::string ept_flags(const PagingEntry& e, const EntryRules& rules) {
     static constexpr BitName kMore[] = {{8, "A"},    {9, "D"},    {57, "VGP"}, {58, "PW"},
                                         {60, "SSS"}, {61, "SPP"}, {63, "SVE"}};
     std::string text = join_bits(kAccess, e.other & 7);
-    if (rules.mode_based_exec && (e.other & (1u << 10))) text += " " + join_bits(kUser, 1u << 10);
+    if (rules.mode_based_exec && (e.other & (1u << 10))) text += fmt::format(" {}", join_bits(kUser, 1u << 10));
     const std::uint64_t named = e.leaf ? 1ULL << 63 | 1ULL << 61 | 1ULL << 60 | 3ULL << 57 | 3u << 8 : 1u << 8;
-    if (e.other & named) text += " " + join_bits(kMore, e.other & named);
+    if (e.other & named) text += fmt::format(" {}", join_bits(kMore, e.other & named));
     if (!e.leaf) return text;
     static constexpr std::string_view kTypes[] = {"UC", "WC", "?", "?", "WT", "WP", "WB", "?"};
     text += fmt::format(", {}", kTypes[(e.other >> 3) & 7]);
@@ -210,7 +210,7 @@ std::string describe_entry(unsigned level, std::uint64_t bits, const EntryRules&
     if (!e.present) return "not present";
     if (e.reserved) return fmt::format("present, reserved bits {:#x} set", e.reserved);
     if (!e.misconfigured.empty()) return fmt::format("misconfigured: {}", e.misconfigured);
-    const std::string what = e.leaf ? size_text(e.page_size) + " page" : std::string("table");
+    const std::string what = e.leaf ? fmt::format("{} page", size_text(e.page_size)) : "table";
     const std::string flags = rules.format == EntryFormat::Ept ? ept_flags(e, rules) : linear_flags(e, rules);
     return fmt::format("{} at {:#x}{}{}", what, e.address, flags.empty() ? "" : ", ", flags);
 }

@@ -23,7 +23,8 @@ std::string describe_access_rights(std::uint64_t ar) {
         text = type & 2 ? "data RW" : "data R";
     text += fmt::format(" DPL{}", (ar >> 5) & 3);
     constexpr BitName kMore[] = {{7, "P"}, {13, "L"}, {14, "DB"}, {15, "G"}};
-    return text + " " + join_bits(kMore, ar, ~0ULL);
+    const std::string more = join_bits(kMore, ar, ~0ULL);
+    return more.empty() ? text : text + " " + more;
 }
 
 /// SDM tables 25-17 (event injection), 25-20 (exit) and 25-21 (IDT vectoring), which share their format.
