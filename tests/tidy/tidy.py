@@ -138,7 +138,7 @@ def self_test():
         "plugins/u.cpp": '#include "ui/x.h"\n',
         "nested/long.cpp": "int f() {\n" + "    g();\n" * 70 + "}\n",
         "core/huge.cpp": "// line\n" * 601,
-        "app/path.cpp": "// see /work/main\n",
+        "app/path.cpp": "// see /" "work/main\n",
         "vmx/unbuilt.cpp": "",
         "vmx/unused.h": "",
         "tests/uncalled.py": "",
