@@ -1,5 +1,6 @@
 #include "app/vmxscopectl/show_command.h"
 
+#include <algorithm>
 #include <memory>
 
 #include <fmt/format.h>
@@ -8,6 +9,7 @@
 #include "core/flow_report.h"
 #include "core/transition_json.h"
 #include "core/transition_text.h"
+#include "nested/lineage.h"
 
 namespace vmxscope::app {
 namespace {
@@ -32,14 +34,24 @@ constexpr std::string_view kExamples =
     "                                                  all about one field, with who read and wrote it\n"
     "  vmxscopectl show kvm --json | jq .pdptr.verdict";
 
-core::Result<std::string> render(const nested::Transition& t, const Options& o) {
+/// What is known of the time before `t`: since when its values are what they are. The newest of what is kept suffice.
+nested::Lineages past_of(core::Target& target, const nested::Transition& t) {
+    constexpr std::uint64_t most = 300;
+    nested::Lineages past;
+    const auto kept = target.history();
+    if (!kept) return past;
+    for (std::uint64_t seq = std::max(kept->first, t.seq > most ? t.seq - most : 1); seq < t.seq; ++seq)
+        if (const auto before = target.transition(seq)) past.take(*before);
+    return past;
+}
+
+core::Result<std::string> render(const nested::Transition& t, const nested::Flow& flow, const Options& o) {
     if (o.json) {
         core::Json json = core::to_json(t);
         if (o.wants_fields()) {
             const auto fields = core::matching_fields(o.fields);
             if (!fields) return tl::unexpected(fields.error());
             json["fields"] = core::Json::array();
-            const nested::Flow flow = o.flow ? nested::flow_of(t) : nested::Flow{};
             for (const vmx::Field f : *fields) {
                 json["fields"].push_back(core::field_to_json(t, f));
                 if (o.flow) json["fields"].back()["flow"] = core::flow_to_json(t, flow, f);
@@ -48,10 +60,10 @@ core::Result<std::string> render(const nested::Transition& t, const Options& o) 
         return core::to_line(json) + "\n";
     }
     const core::Style style = stdout_is_terminal() ? core::Style::Colour : core::Style::Plain;
-    if (!o.field.empty()) return core::field_report(t, nested::flow_of(t), *vmx::field_by_name(o.field));
+    if (!o.field.empty()) return core::field_report(t, flow, *vmx::field_by_name(o.field));
     std::string text = core::transition_text(t, style);
     if (!o.wants_fields()) return text;
-    const auto fields = o.flow ? core::flow_rows(t, nested::flow_of(t), o.fields, style) : core::fields_text(t, o.fields, style);
+    const auto fields = o.flow ? core::flow_rows(t, flow, o.fields, style) : core::fields_text(t, o.fields, style);
     if (!fields) return tl::unexpected(fields.error());
     return text + *fields;
 }
@@ -59,7 +71,8 @@ core::Result<std::string> render(const nested::Transition& t, const Options& o) 
 int show(const core::Backends& backends, const Options& o) {
     if (const auto ok = core::matching_fields(o.fields); !ok) return complain(ok.error());  // before a slow attach
     if (!o.field.empty() && !vmx::field_by_name(o.field))
-        return complain({fmt::format("There is no VMCS field '{}'.", o.field), "Fields are named as in KVM: GUEST_CR3. See them with --fields."});
+        return complain({fmt::format("There is no VMCS field '{}'.", o.field),
+                         "Fields are named as in KVM: GUEST_CR3. See them with --fields."});
     auto stepper = Stepper::attach(backends, o.target);
     if (!stepper) return complain(stepper.error());
     stepper->choose_vcpu(o.vcpu);
@@ -73,9 +86,11 @@ int show(const core::Backends& backends, const Options& o) {
         if (const auto stopped = stepper->run(core::StepKind::Nested); !stopped) return complain(stopped.error());
         t = stepper->newest();
     }
+    const bool asks_since = t && (o.flow || !o.field.empty());
+    const nested::Lineages past = asks_since ? past_of(stepper->target(), *t) : nested::Lineages{};
     const auto left = stepper->target().detach();
     if (!t) return complain(t.error());
-    const auto text = render(*t, o);
+    const auto text = render(*t, nested::flow_of(*t, past.of(t->vcpu)), o);
     if (!text) return complain(text.error());
     say(*text);
     return left ? kDone : complain(left.error());

@@ -14,6 +14,7 @@
 #include "core/flow_report.h"
 #include "core/transition_json.h"
 #include "core/transition_text.h"
+#include "vmx/exit_reason.h"
 
 namespace vmxscope::app {
 namespace {
@@ -78,7 +79,7 @@ core::Style style() {
 /// A VM-entry that KVM or the processor refused.
 bool refused(const nested::Transition& t) {
     return t.kind == nested::Kind::NestedEntryFailed ||
-           (t.kind == nested::Kind::NestedExit && t.exit.reason.known() && (t.exit.reason.bits >> 31) & 1);
+           (t.kind == nested::Kind::NestedExit && vmx::entry_failed(static_cast<std::uint32_t>(t.exit.reason.bits)));
 }
 
 /// The rule of the SDM that vmcs12 breaks, beside KVM's own reason.

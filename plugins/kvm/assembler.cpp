@@ -3,6 +3,8 @@
 #include <string_view>
 #include <utility>
 
+#include "vmx/controls.h"
+
 namespace vmxscope::kvm {
 namespace {
 
@@ -11,9 +13,6 @@ using nested::Transition;
 using vmx::Field;
 using vmx::Value;
 
-constexpr std::uint64_t kPg = 1ull << 31, kPae = 1ull << 5, kLma = 1ull << 10;
-constexpr std::uint64_t kIa32eEntry = 1ull << 9;             // VM-entry control "IA-32e mode guest"
-constexpr std::uint64_t kActivateSecondary = 1ull << 31, kEnableEpt = 1ull << 1;
 constexpr std::uint64_t kEvmptrMapPending = ~1ull;           // EVMPTR_MAP_PENDING -2, EVMPTR_INVALID -1: the two above all pointers
 constexpr std::int32_t kVmentryVmfail = 1;                   // enum nvmx_vmentry_status: L1 sees VMfail
 constexpr std::int32_t kVmentryVmexit = 2;                   // …: L1 sees the failure as a VM-exit
@@ -31,7 +30,7 @@ void note_incomplete(Transition& t, std::string_view why) { t.notes.push_back(st
 
 std::optional<bool> pae_of(std::optional<std::uint64_t> cr0, std::optional<std::uint64_t> cr4, std::optional<bool> long_mode) {
     if (!cr0 || !cr4 || !long_mode) return std::nullopt;
-    return (*cr0 & kPg) && (*cr4 & kPae) && !*long_mode;
+    return (*cr0 & vmx::cr0::kPg) && (*cr4 & vmx::cr4::kPae) && !*long_mode;
 }
 
 std::optional<std::uint64_t> known(const Value& v) {
@@ -44,7 +43,7 @@ std::optional<bool> has_ept(const vmx::VmcsImage& vmcs12) {
     const Value& primary = vmcs12[Field::CPU_BASED_VM_EXEC_CONTROL];
     const Value& secondary = vmcs12[Field::SECONDARY_VM_EXEC_CONTROL];
     if (!primary.known() || !secondary.known()) return std::nullopt;
-    return (primary.bits & kActivateSecondary) && (secondary.bits & kEnableEpt);
+    return (primary.bits & vmx::proc::kSecondaryControls) && (secondary.bits & vmx::secondary::kEpt);
 }
 
 /// evmptr_is_valid(); before v5.14 (1e9dfbd748f3) the mapping's pointer itself; no member at all: KVM built without it.
@@ -82,7 +81,7 @@ nested::Context context_of(const Sample& s, const Parameters& parameters) {
     c.regs_avail = narrow(StateMember::RegsAvail);
     c.regs_dirty = narrow(StateMember::RegsDirty);
     c.hflags = narrow(StateMember::Hflags);
-    c.pae = pae_of(c.cr0, c.cr4, c.efer ? std::optional(bool(*c.efer & kLma)) : std::nullopt);
+    c.pae = pae_of(c.cr0, c.cr4, c.efer ? std::optional(bool(*c.efer & vmx::efer::kLma)) : std::nullopt);
     c.cr0_guest_owned_bits = s.number(StateMember::Cr0GuestOwnedBits);
     c.cr4_guest_owned_bits = s.number(StateMember::Cr4GuestOwnedBits);
     c.l1_tsc_offset = s.number(StateMember::L1TscOffset);
@@ -142,7 +141,7 @@ nested::ExitInfo exit_info_of(const vmx::VmcsImage& v) {
 std::optional<bool> pae_paging(const vmx::VmcsImage& vmcs) {
     const Value& controls = vmcs[Field::VM_ENTRY_CONTROLS];
     return pae_of(known(vmcs[Field::GUEST_CR0]), known(vmcs[Field::GUEST_CR4]),
-                  controls.known() ? std::optional(bool(controls.bits & kIa32eEntry)) : std::nullopt);
+                  controls.known() ? std::optional(bool(controls.bits & vmx::entries::kIa32eGuest)) : std::nullopt);
 }
 
 void Assembler::note_lost(std::uint64_t lost) {

@@ -128,6 +128,15 @@ class KvmTarget : public core::Target {
     bool process_gone() const;
     Result<const Inspector*> inspector();
     Result<HeldVcpu> held(std::uint32_t vcpu);
+    /// What `ask` answers of that vCPU, if it is held.
+    template <typename Ask>
+    auto look(std::uint32_t vcpu, Ask ask) -> decltype(ask(std::declval<const Inspector&>(), HeldVcpu{})) {
+        const auto v = held(vcpu);
+        if (!v) return tl::unexpected(v.error());
+        const auto in = inspector();
+        if (!in) return tl::unexpected(in.error());
+        return ask(**in, *v);
+    }
     std::uint32_t id_of(std::uint32_t index, const Slot& slot) const { return slot.assembler.vcpu_id().value_or(index); }
 
     ProbePlan plan_;
@@ -482,27 +491,15 @@ Result<core::TargetCapabilities> KvmTarget::capabilities() {
 }
 
 Result<std::vector<std::byte>> KvmTarget::read_memory(std::uint32_t vcpu, core::Space space, std::uint64_t address, std::size_t size) {
-    const auto v = held(vcpu);
-    if (!v) return tl::unexpected(v.error());
-    const auto look = inspector();
-    if (!look) return tl::unexpected(look.error());
-    return (*look)->read_memory(*v, space, address, size);
+    return look(vcpu, [&](const Inspector& in, const HeldVcpu& v) { return in.read_memory(v, space, address, size); });
 }
 
 Result<std::vector<std::byte>> KvmTarget::msr_bitmap(std::uint32_t vcpu, HardwareVmcs which) {
-    const auto v = held(vcpu);
-    if (!v) return tl::unexpected(v.error());
-    const auto look = inspector();
-    if (!look) return tl::unexpected(look.error());
-    return (*look)->msr_bitmap(*v, which);
+    return look(vcpu, [&](const Inspector& in, const HeldVcpu& v) { return in.msr_bitmap(v, which); });
 }
 
 Result<std::vector<vmx::WalkStep>> KvmTarget::ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical) {
-    const auto v = held(vcpu);
-    if (!v) return tl::unexpected(v.error());
-    const auto look = inspector();
-    if (!look) return tl::unexpected(look.error());
-    return (*look)->ept02_walk(*v, l2_physical);
+    return look(vcpu, [&](const Inspector& in, const HeldVcpu& v) { return in.ept02_walk(v, l2_physical); });
 }
 
 Result<void> KvmTarget::detach() {
