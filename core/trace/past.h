@@ -1,5 +1,5 @@
-// The past of a session in memory, within a bound: blocks, the oldest of which go when room is needed. What the agent keeps,
-// what a flight recorder is, and what an interactive session is recorded into.
+// The past of a session in memory, within a bound: blocks, the oldest of which go when room is needed. What the agent
+// keeps, what a flight recorder is, and what an interactive session is recorded into.
 #pragma once
 
 #include <deque>
@@ -22,8 +22,8 @@ class Past {
     std::uint64_t dropped() const;  // transitions that had to go
 
     Result<nested::Transition> transition(std::uint64_t seq) const;
-    /// A whole block that has the oldest kept transition from `seq` on; it may begin before it. No bytes: none is kept. Ends the
-    /// block under way if it is that one.
+    /// A whole block that has the oldest kept transition from `seq` on; it may begin before it. No bytes: none is kept.
+    /// Ends the block under way if it is that one.
     Bytes block_from(std::uint64_t seq);
     /// Everything kept, into a trace file.
     Result<void> save(Writer& to);

@@ -18,8 +18,8 @@ class Writer {
     Writer& operator=(Writer&&) noexcept;
     ~Writer();  // finishes; what then fails is not told
 
-    /// Full blocks are written at once, so what was added is in the file but for the newest block. After an Error (the disk is
-    /// full) the file stays readable up to its last whole block, and every later call gives the same Error.
+    /// Full blocks are written at once, so what was added is in the file but for the newest block. After an Error (the
+    /// disk is full) the file stays readable up to its last whole block, and every later call gives the same Error.
     Result<void> add(const nested::Transition& t);
     /// A block made elsewhere (the ring, another trace), as it is. Its transitions follow all those added.
     Result<void> add_block(std::span<const std::byte> block);
