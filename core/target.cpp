@@ -1,8 +1,12 @@
 #include "core/target.h"
 
+#include <algorithm>
+
 #include <iterator>
 
 #include <fmt/format.h>
+
+#include "core/trace/block.h"
 
 namespace vmxscope::core {
 namespace {
@@ -56,6 +60,23 @@ std::optional<Space> space_by_name(std::string_view name) {
     for (std::size_t i = 0; i < std::size(kSpaceNames); ++i)
         if (kSpaceNames[i] == name) return static_cast<Space>(i);
     return std::nullopt;
+}
+
+Result<std::vector<std::byte>> Target::past(std::uint64_t from) {
+    const auto kept = history();
+    if (!kept) return tl::unexpected(kept.error());
+    trace::BlockBuilder block({.level = 1, .digests = false});
+    bool full = kept->last == 0;
+    for (std::uint64_t seq = std::max(from, kept->first); !full && seq <= kept->last; ++seq) {
+        const auto t = transition(seq);
+        if (!t) return tl::unexpected(t.error());
+        full = block.add(*t);
+    }
+    return block.take();
+}
+
+Result<void> Target::record(const RecordSettings&) {
+    return not_served("record without stepping");
 }
 
 Result<void> Target::set_evidence(nested::EvidenceScope) {

@@ -48,6 +48,8 @@ struct TargetInfo {
     std::string cpu;     // L0's processor
     std::uint32_t pid = 0;  // the VMM's process on L0
     std::string agent;   // agent version
+    std::string host;    // L0's name on its network
+    std::uint64_t tsc_khz = 0;  // of L0's TSC, which transitions are timed with; 0 = not known
     std::vector<std::string> notes;  // probes that could not be placed, and the like
 };
 
@@ -88,6 +90,13 @@ struct TargetCapabilities {
     vmx::Capabilities l1;  // nested.msrs of the guest: what vmcs12 is checked against
 };
 
+/// How a guest that is not stopped is watched while it is recorded.
+struct RecordSettings {
+    bool all_fields = true;  // false: of both VMCSs only what a PDPTR verdict is made from
+    nested::EvidenceScope evidence = nested::EvidenceScope::None;  // any but None costs what stepping's watching costs
+    bool lossless = false;   // vCPUs wait at their next VM-entry while the agent cannot keep up
+};
+
 class Target {
   public:
     virtual ~Target() = default;
@@ -105,7 +114,14 @@ class Target {
     virtual Result<History> history() = 0;
     virtual Result<nested::Transition> transition(std::uint64_t seq) = 0;
 
+    /// A block (core/trace/block.h) with the oldest transition that is kept from `from` on, which may begin before it; no bytes:
+    /// there is none yet. Also while vCPUs run. By default made from transition().
+    virtual Result<std::vector<std::byte>> past(std::uint64_t from);
+
     // What not every target can do; by default an Error that says so.
+
+    /// To be called while held: from the next resume() to the next stop vCPUs are watched as a recording wants it, cheaply.
+    virtual Result<void> record(const RecordSettings& settings);
 
     /// Watches more or fewer of KVM's VMREADs and VMWRITEs from the next transition on. All of them slow the guest down.
     virtual Result<void> set_evidence(nested::EvidenceScope scope);

@@ -28,6 +28,7 @@ struct Options {
     int connection = -1;
     bool trust_network = false;
     bool plan = false;
+    unsigned ring_mib = 16;
 };
 
 void say(std::string_view line) {
@@ -52,7 +53,7 @@ core::Result<std::unique_ptr<core::Target>> make_target(const Options& options, 
     if (!process) return tl::unexpected(process.error());
     auto plan = kvm::plan_probes();
     if (!plan) return tl::unexpected(plan.error());
-    return kvm::attach_kvm(std::move(*plan), *process, {first ? options.resume_qmp : std::string{}});
+    return kvm::attach_kvm(std::move(*plan), *process, {first ? options.resume_qmp : std::string{}, options.ring_mib << 20});
 }
 
 /// What would be hooked in this kernel, for people: nothing is.
@@ -60,8 +61,8 @@ int print_plan() {
     if (const auto ok = check(); !ok) return complain(ok.error());
     const auto plan = kvm::plan_probes();
     if (!plan) return complain(plan.error());
-    constexpr const char* kKinds[] = {"entry", "return", "call", "vmread", "vmwrite"};
-    for (std::size_t i = 0; i < plan->hooks.size(); ++i) fmt::print("{:8} {}\n", kKinds[plan->hooks[i].kind], plan->meaning[i].at);
+    constexpr const char* kKinds[] = {"entry", "return", "call", "vmread", "vmwrite", "tracepoint"};
+    for (std::size_t i = 0; i < plan->hooks.size(); ++i) fmt::print("{:10} {}\n", kKinds[plan->hooks[i].kind], plan->meaning[i].at);
     fmt::print("{} probes, {} members of KVM's state, {} VMCS fields\n", plan->hooks.size(), plan->mems.size(), plan->fields.size());
     for (const std::string& note : plan->notes) fmt::print("note: {}\n", note);
     return 0;
@@ -100,6 +101,9 @@ int main(int argc, char** argv) {
     app.add_option("--group", options.group, "Group that may open the unix socket (default: root's)");
     app.add_flag("--trust-network", options.trust_network, "Listen on an address that other machines reach: whoever reaches it controls the guest");
     app.add_option("--resume-qmp", options.resume_qmp, "QEMU's monitor socket: let the paused guest go once everything is watched");
+    app.add_option("--ring", options.ring_mib, "MiB of kernel memory for what the agent has not taken yet")
+        ->check(CLI::IsMember({1u, 2u, 4u, 8u, 16u, 32u, 64u}))
+        ->capture_default_str();
     app.add_option("--connection", options.connection, "Serve this open socket instead, and end with it");
     app.add_flag("--plan", options.plan, "Print what would be hooked in this kernel, and end");
     app.set_version_flag("--version", VMXSCOPE_VERSION);

@@ -5,7 +5,10 @@
 #include "app/vmxscopectl/import_command.h"
 #include "app/vmxscopectl/lab_command.h"
 #include "app/vmxscopectl/look_command.h"
+#include "app/vmxscopectl/query_command.h"
+#include "app/vmxscopectl/record_command.h"
 #include "app/vmxscopectl/show_command.h"
+#include "app/vmxscopectl/stats_command.h"
 #include "app/vmxscopectl/step_command.h"
 #include "app/vmxscopectl/targets_command.h"
 
@@ -24,12 +27,15 @@ int main(int argc, char** argv) {
         "  vmxscopectl show kvm --fields pdptr\n"
         "Each subcommand has examples of its own: vmxscopectl step --help");
     app::add_step_command(cli, backends, run);
+    app::add_record_command(cli, backends, run);
     app::add_show_command(cli, backends, run);
     app::add_check_command(cli, backends, run);
     app::add_look_commands(cli, backends, run);
     app::add_targets_command(cli, backends, run);
     app::add_lab_command(cli, run);
     app::add_import_command(cli, run);
+    app::add_query_command(cli, run);
+    app::add_stats_command(cli, run);
     try {
         cli.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

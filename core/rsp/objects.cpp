@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/rsp/codec.h"
+#include "core/rsp/packet.h"
 
 namespace vmxscope::core::rsp {
 
@@ -133,6 +134,8 @@ std::string info_text(const TargetInfo& i) {
                  {"cpu", i.cpu},
                  {"pid", i.pid},
                  {"agent", i.agent},
+                 {"host", i.host},
+                 {"tsc_khz", i.tsc_khz},
                  {"notes", i.notes}});
 }
 
@@ -149,6 +152,21 @@ std::string vcpus_text(const std::vector<Vcpu>& vcpus) {
 
 std::string history_text(const History& h) {
     return dump({{"first", h.first}, {"last", h.last}, {"lost", h.lost}});
+}
+
+std::string record_text(const RecordSettings& s) {
+    return fmt::format("{},{},{}", s.all_fields ? "all" : "verdict", nested::name_of(s.evidence), s.lossless ? "lossless" : "lossy");
+}
+
+std::optional<RecordSettings> parse_record(std::string_view text) {
+    RecordSettings s;
+    const std::string_view fields = take_until(text, ','), evidence = take_until(text, ',');
+    const auto scope = nested::evidence_scope_by_name(evidence);
+    if ((fields != "all" && fields != "verdict") || !scope || (text != "lossless" && text != "lossy")) return std::nullopt;
+    s.all_fields = fields == "all";
+    s.evidence = *scope;
+    s.lossless = text == "lossless";
+    return s;
 }
 
 std::string capabilities_text(const TargetCapabilities& c) {
@@ -173,6 +191,8 @@ Result<TargetInfo> parse_info(std::string_view text) {
     info.cpu = r.string("cpu");
     info.pid = r.number<std::uint32_t>("pid");
     info.agent = r.string("agent");
+    info.host = r.string("host");
+    info.tsc_khz = r.number<std::uint64_t>("tsc_khz");
     info.notes = r.strings("notes");
     if (!r.wrong().empty()) return refused("info", r.wrong());
     return info;

@@ -2,6 +2,7 @@
 // what is read is checked. (Transitions have an encoding of their own: nested/transition_codec.h.)
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,10 @@ namespace vmxscope::core::rsp {
 std::string info_text(const TargetInfo& info);
 std::string vcpus_text(const std::vector<Vcpu>& vcpus);
 std::string history_text(const History& history);
+
+/// QVmxRecord's argument: "verdict,none,lossy".
+std::string record_text(const RecordSettings& settings);
+std::optional<RecordSettings> parse_record(std::string_view text);
 
 std::string capabilities_text(const TargetCapabilities& capabilities);
 std::string walk_text(const std::vector<vmx::WalkStep>& steps);

@@ -57,6 +57,8 @@ class RemoteTarget final : public Target {
     Result<void> resume(const std::vector<Action>& actions) override;
     Result<std::optional<Stop>> wait(milliseconds limit) override;
     Result<void> interrupt() override;
+    Result<std::vector<std::byte>> past(std::uint64_t from) override;
+    Result<void> record(const RecordSettings& settings) override;
     Result<void> set_evidence(nested::EvidenceScope scope) override;
     Result<TargetCapabilities> capabilities() override {
         return read_object("capabilities", kReplyLimit).and_then(parse_capabilities);
@@ -289,6 +291,17 @@ Result<void> RemoteTarget::interrupt() {
 Result<void> RemoteTarget::set_evidence(nested::EvidenceScope scope) {
     if (auto set = command(fmt::format("QVmxEvidence:{}", nested::name_of(scope)), kProbesLimit); !set) return set;
     return read_info();
+}
+
+Result<void> RemoteTarget::record(const RecordSettings& settings) {
+    return command("QVmxRecord:" + record_text(settings), kProbesLimit);
+}
+
+Result<std::vector<std::byte>> RemoteTarget::past(std::uint64_t from) {
+    return read_object(fmt::format("past/{}", from), kReplyLimit).map([](const std::string& text) {
+        const auto bytes = std::as_bytes(std::span(text));
+        return std::vector<std::byte>(bytes.begin(), bytes.end());
+    });
 }
 
 Result<std::vector<std::byte>> RemoteTarget::read_memory(std::uint32_t vcpu, Space space, std::uint64_t address,

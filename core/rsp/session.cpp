@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/rsp/monitor.h"
+#include "core/rsp/objects.h"
 #include "core/transition_text.h"
 
 namespace vmxscope::core::rsp {
@@ -163,6 +164,14 @@ Session::Reply Session::evidence_scope(std::string_view name) {
     const auto scope = nested::evidence_scope_by_name(name);
     if (!scope) return error(fmt::format("There is no evidence '{}'. There is: {}.", name, evidence_scopes()));
     auto set = target_->set_evidence(*scope);
+    return set ? std::string("OK") : error(set.error());
+}
+
+Session::Reply Session::record_settings(std::string_view text) {
+    const auto settings = parse_record(text);
+    if (!settings) return error(fmt::format("'{}' is not FIELDS,EVIDENCE,LOSS: for instance verdict,none,lossy.", text));
+    if (awaiting_ != Awaiting::Nothing) return error("The guest runs: interrupt it first.");
+    auto set = target_->record(*settings);
     return set ? std::string("OK") : error(set.error());
 }
 

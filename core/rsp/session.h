@@ -78,6 +78,7 @@ class Session {
     Reply interrupt_packet(std::string_view);
     Reply step_kind(std::string_view name);
     Reply evidence_scope(std::string_view name);
+    Reply record_settings(std::string_view text);
     Reply detach(std::string_view);
     Reply kill(std::string_view);
     Reply kill_process(std::string_view);
@@ -89,6 +90,7 @@ class Session {
     Reply monitor_step(StepKind kind);
     Result<std::string> object(const Xfer& asked);
     Result<std::string> vmx_object(std::string_view name);
+    Result<std::string> past_object(std::string_view number);
     Result<std::string> memory_object(std::string_view arguments);
     Result<std::string> ept02_object(std::string_view arguments);
     Result<std::string> msr_bitmap_object(std::string_view arguments);

@@ -44,6 +44,7 @@ const Session::Command Session::kCommands[] = {
     {"vCtrlC", false, &Session::interrupt_packet},
     {"QVmxStep:", true, &Session::step_kind},
     {"QVmxEvidence:", true, &Session::evidence_scope},
+    {"QVmxRecord:", true, &Session::record_settings},
     {"D", true, &Session::detach},
     {"vKill;", true, &Session::kill_process},
     {"k", false, &Session::kill},
@@ -281,10 +282,17 @@ Result<std::string> Session::vmx_object(std::string_view name) {
     if (drop(rest, "memory/")) return memory_object(rest);
     if (drop(rest, "ept02/")) return ept02_object(rest);
     if (drop(rest, "msr-bitmap/")) return msr_bitmap_object(rest);
+    if (drop(rest, "past/")) return past_object(rest);
     if (!drop(rest, "transition/")) return fail(fmt::format("There is no object 'vmx' named '{}' to read here.", name));
     const auto seq = parse_decimal(rest);
     if (!seq) return fail(fmt::format("'{}' is not the number of a transition.", rest));
     return target_->transition(*seq).map(nested::encode);
+}
+
+Result<std::string> Session::past_object(std::string_view number) {
+    const auto seq = parse_decimal(number);
+    if (!seq) return fail(fmt::format("'{}' is not the number of a transition.", number));
+    return target_->past(*seq).map(as_string);
 }
 
 /// VCPU/SPACE/ADDRESS/SIZE, the latter two in hexadecimal.

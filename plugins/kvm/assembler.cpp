@@ -254,7 +254,9 @@ std::vector<Transition> Assembler::take(const Sample& s) {
             out.push_back(hardware(s, true));
             break;
         case Role::HardwareExit: out.push_back(hardware(s, false)); break;
-        case Role::VmcsAccess: break;
+        case Role::VmcsAccess:
+        case Role::VmxFail:
+        case Role::Rest: break;
     }
     return out;
 }

@@ -16,7 +16,6 @@ namespace vmxscope::kvm {
 namespace {
 
 constexpr const char* kPath = "/dev/vmxscope";
-constexpr std::uint32_t kRingBytes = 1u << 23;
 constexpr std::uint32_t kSlots = 288;  // KVM_SOFT_MAX_VCPUS of old; more vCPUs are counted as missed
 constexpr std::chrono::seconds kWatchdog{30};
 constexpr std::chrono::seconds kPing{2};
@@ -50,9 +49,9 @@ core::Error setup_error(int error, const ProbePlan& plan) {
 }  // namespace
 
 core::Result<std::uint64_t> walk_ring(std::span<const std::byte> ring, std::uint64_t tail, std::uint64_t head,
-                                      const std::function<void(const RawRecord&)>& visit) {
+                                      const std::function<void(const RawRecord&)>& visit, std::size_t most) {
     if (head - tail > ring.size()) return core::fail("The ring's head and tail are impossible.");
-    while (tail != head) {
+    for (std::size_t visited = 0; tail != head && visited < most; ++visited) {
         const std::size_t at = tail & (ring.size() - 1);
         const std::size_t room = std::min<std::uint64_t>(ring.size() - at, head - tail);
         vmxscope_record header{};
@@ -67,7 +66,7 @@ core::Result<std::uint64_t> walk_ring(std::span<const std::byte> ring, std::uint
     return tail;
 }
 
-core::Result<std::unique_ptr<Device>> Device::open(ProbePlan& plan, std::uint32_t tgid, std::uint32_t armed, nested::EvidenceScope scope) {
+core::Result<std::unique_ptr<Device>> Device::open(ProbePlan& plan, std::uint32_t tgid, std::uint32_t armed, const WatchFor& what) {
     std::unique_ptr<Device> out(new Device);
     out->fd_ = ::open(kPath, O_RDWR | O_CLOEXEC);
     if (out->fd_ < 0) return tl::unexpected(open_error(errno));
@@ -83,12 +82,12 @@ core::Result<std::unique_ptr<Device>> Device::open(ProbePlan& plan, std::uint32_
     setup.loaded_vmcs = plan.loaded_vmcs;
     setup.vmcs_in_loaded = plan.vmcs_in_loaded;
     setup.vmcs02 = plan.vmcs02;
-    setup.ring_bytes = kRingBytes;
+    setup.ring_bytes = out->ring_bytes_ = what.ring_bytes;
     setup.armed = armed;
     setup.watchdog_ms = static_cast<std::uint32_t>(std::chrono::milliseconds(kWatchdog).count());
-    setup.watch = watch_of(plan, scope);
+    setup.watch = watch_of(plan, what);
     if (::ioctl(out->fd_, VMXSCOPE_IOC_SETUP, &setup) < 0) return tl::unexpected(setup_error(errno, plan));
-    void* map = ::mmap(nullptr, kPage + kRingBytes, PROT_READ | PROT_WRITE, MAP_SHARED, out->fd_, 0);
+    void* map = ::mmap(nullptr, kPage + what.ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, out->fd_, 0);
     if (map == MAP_FAILED) return core::fail(fmt::format("The module's ring cannot be mapped: {}.", std::strerror(errno)));
     out->map_ = static_cast<std::byte*>(map);
     out->pinger_ = std::thread([device = out.get()] { device->keep_alive(); });
@@ -98,7 +97,7 @@ core::Result<std::unique_ptr<Device>> Device::open(ProbePlan& plan, std::uint32_
 Device::~Device() {
     ending_ = true;
     if (pinger_.joinable()) pinger_.join();
-    if (map_) ::munmap(map_, kPage + kRingBytes);
+    if (map_) ::munmap(map_, kPage + ring_bytes_);
     if (fd_ >= 0) ::close(fd_);  // the module lets every vCPU go
 }
 
@@ -119,8 +118,9 @@ core::Result<void> Device::run(std::uint32_t slot, std::uint32_t armed, std::uin
     return {};
 }
 
-core::Result<void> Device::watch(ProbePlan& plan, nested::EvidenceScope scope) {
-    const vmxscope_watch c = watch_of(plan, scope);
+core::Result<void> Device::watch(ProbePlan& plan, WatchFor what) {
+    what.ring_bytes = ring_bytes_;
+    const vmxscope_watch c = watch_of(plan, what);
     if (::ioctl(fd_, VMXSCOPE_IOC_WATCH, &c) < 0) return core::fail(fmt::format("The module refused to change what is watched: {}.", std::strerror(errno)));
     return {};
 }
@@ -131,6 +131,16 @@ core::Result<std::array<vmx::Value, VMXSCOPE_NR_MSRS>> Device::capability_msrs()
     std::array<vmx::Value, VMXSCOPE_NR_MSRS> out{};
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = (c.known >> i) & 1 ? vmx::Value::of(c.value[i]) : vmx::Value::unsupported();
     return out;
+}
+
+std::uint64_t Device::tsc_khz() {
+    vmxscope_msrs c{};
+    return ::ioctl(fd_, VMXSCOPE_IOC_MSRS, &c) < 0 ? 0 : c.tsc_khz;
+}
+
+std::uint64_t Device::waiting() const {
+    auto* page = reinterpret_cast<vmxscope_ring_page*>(map_);
+    return std::atomic_ref(page->head).load(std::memory_order_acquire) - page->tail;
 }
 
 core::Result<SessionStatus> Device::status() {
@@ -145,7 +155,7 @@ core::Result<SessionStatus> Device::status() {
     return out;
 }
 
-core::Result<std::size_t> Device::read(std::chrono::milliseconds limit, const std::function<void(const RawRecord&)>& visit) {
+core::Result<std::size_t> Device::read(std::chrono::milliseconds limit, const std::function<void(const RawRecord&)>& visit, std::size_t most) {
     auto* page = reinterpret_cast<vmxscope_ring_page*>(map_);
     std::uint64_t head = std::atomic_ref(page->head).load(std::memory_order_acquire);
     if (head == page->tail && limit.count() > 0) {
@@ -154,10 +164,10 @@ core::Result<std::size_t> Device::read(std::chrono::milliseconds limit, const st
         head = std::atomic_ref(page->head).load(std::memory_order_acquire);
     }
     std::size_t count = 0;
-    const auto tail = walk_ring({map_ + kPage, kRingBytes}, page->tail, head, [&](const RawRecord& r) {
+    const auto tail = walk_ring({map_ + kPage, ring_bytes_}, page->tail, head, [&](const RawRecord& r) {
         ++count;
         visit(r);
-    });
+    }, most);
     if (!tail) return tl::unexpected(tail.error());
     std::atomic_ref(page->tail).store(*tail, std::memory_order_release);
     return count;

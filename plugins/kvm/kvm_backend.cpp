@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "core/rsp/remote_target.h"
+#include "core/wrapped_target.h"
 #include "plugins/kvm/processes.h"
 
 namespace vmxscope::kvm {
@@ -37,33 +38,14 @@ class AgentProcess {
     pid_t pid_;
 };
 
-/// The remote target, and the agent behind it: the connection closes first.
-class OwnedAgentTarget : public core::Target {
-  public:
-    OwnedAgentTarget(std::unique_ptr<AgentProcess> agent, std::unique_ptr<core::Target> remote) : agent_(std::move(agent)), remote_(std::move(remote)) {}
-    const core::TargetInfo& info() const override { return remote_->info(); }
-    core::Result<std::vector<core::Vcpu>> vcpus() override { return remote_->vcpus(); }
-    core::Result<void> resume(const std::vector<core::Action>& a) override { return remote_->resume(a); }
-    core::Result<std::optional<core::Stop>> wait(std::chrono::milliseconds limit) override { return remote_->wait(limit); }
-    core::Result<void> interrupt() override { return remote_->interrupt(); }
-    core::Result<core::History> history() override { return remote_->history(); }
-    core::Result<nested::Transition> transition(std::uint64_t seq) override { return remote_->transition(seq); }
-    core::Result<void> set_evidence(nested::EvidenceScope scope) override { return remote_->set_evidence(scope); }
-    core::Result<core::TargetCapabilities> capabilities() override { return remote_->capabilities(); }
-    core::Result<std::vector<std::byte>> read_memory(std::uint32_t vcpu, core::Space space, std::uint64_t address, std::size_t size) override {
-        return remote_->read_memory(vcpu, space, address, size);
-    }
-    core::Result<std::vector<std::byte>> msr_bitmap(std::uint32_t vcpu, HardwareVmcs which) override {
-        return remote_->msr_bitmap(vcpu, which);
-    }
-    core::Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical) override {
-        return remote_->ept02_walk(vcpu, l2_physical);
-    }
-    core::Result<void> detach() override { return remote_->detach(); }
+struct AgentOfOurs {
+    std::unique_ptr<AgentProcess> agent;
+};
 
-  private:
-    std::unique_ptr<AgentProcess> agent_;
-    std::unique_ptr<core::Target> remote_;
+/// The remote target, and the agent behind it: the connection closes first, so the bases are in this order.
+class OwnedAgentTarget : private AgentOfOurs, public core::WrappedTarget {
+  public:
+    OwnedAgentTarget(std::unique_ptr<AgentProcess> started, std::unique_ptr<core::Target> remote) : AgentOfOurs{std::move(started)}, WrappedTarget(std::move(remote)) {}
 };
 
 /// Starts the agent that lies beside this program, with one end of a socket pair as its only connection.

@@ -8,17 +8,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <deque>
 #include <fstream>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include "plugins/kvm/assembler.h"
 #include "plugins/kvm/device.h"
 #include "plugins/kvm/inspector.h"
+#include "plugins/kvm/journal.h"
 #include "plugins/kvm/qmp.h"
 #include "plugins/kvm/refusals.h"
 #include "plugins/kvm/sample.h"
+#include "plugins/kvm/tracker.h"
 
 #ifndef VMXSCOPE_VERSION
 #error "VMXSCOPE_VERSION is given by the build"
@@ -36,7 +38,9 @@ using nested::Transition;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr std::size_t kHistory = 2048;            // transitions kept, some 25 MB
+constexpr std::size_t kPastBytes = 64u << 20;     // of the session's past: a million transitions, and more
+constexpr auto kRecordingPace = milliseconds(100);  // how often a recording's records are taken at least
+constexpr std::size_t kAtOnce = 64;  // records of a recording
 constexpr auto kFirstStop = std::chrono::seconds(5);  // after attach: an idle guest enters nothing
 
 std::uint32_t stop_classes(StepKind k) {
@@ -70,8 +74,10 @@ std::string cpu_name() {
 
 /// One vCPU as the module knows it, by slot.
 struct Slot {
-    explicit Slot(Assembler a) : assembler(std::move(a)) {}
+    Slot(Assembler a, const ProbePlan& plan) : assembler(std::move(a)), tracker(plan) {}
     Assembler assembler;
+    Tracker tracker;                    // of a recording
+    bool recorded = false;              // its newest record is a recording's
     std::uint32_t tid = 0;
     bool held = false;                  // asleep before its next VM-entry
     bool going = false;                 // told to run since the last stop
@@ -105,6 +111,8 @@ class KvmTarget : public core::Target {
     Result<void> interrupt() override;
     Result<core::History> history() override;
     Result<Transition> transition(std::uint64_t seq) override;
+    Result<std::vector<std::byte>> past(std::uint64_t from) override { return journal_.block_from(from); }
+    Result<void> record(const core::RecordSettings& settings) override;
     Result<void> set_evidence(nested::EvidenceScope scope) override;
     Result<core::TargetCapabilities> capabilities() override;
     Result<std::vector<std::byte>> read_memory(std::uint32_t vcpu, core::Space space, std::uint64_t address, std::size_t size) override;
@@ -115,16 +123,24 @@ class KvmTarget : public core::Target {
   private:
     Result<void> drain(milliseconds limit);
     Result<void> ask_what_was_missed();
+    Result<void> drain_when_due();
     void take(const RawRecord& record);
+    void take_changes(Slot& slot, const RawRecord& record);
+    void take_sample(Slot& slot, const Sample& sample);
+    void take_access(Slot& slot, const vmxscope_record& header);
     void keep(Slot& slot, Transition t);
+    Result<void> change_watch(const WatchFor& what);
+    std::string gap() const;
     void give_reason(const Slot& slot, const Sample& end, Transition& t);
     Slot& slot_of(std::uint32_t index, std::uint32_t tid);
-    const Transition* next_match(const Slot& slot) const;
+    const Transition* next_match(const Slot& slot) const {
+        return slot.step ? journal_.next_match(slot.assembler.vcpu_id(), slot.shown, *slot.step) : nullptr;
+    }
     std::optional<Stop> look_for_stop();
     Stop stop_at(Slot& slot, std::uint32_t index, Stop::Why why, std::uint64_t seq);
     Result<void> stop_all();
     Result<void> let_go(std::uint32_t index, Slot& slot);
-    std::uint64_t newest_of(const Slot& slot) const;
+    std::uint64_t newest_of(const Slot& slot) const { return journal_.newest_of(slot.assembler.vcpu_id()); }
     bool process_gone() const;
     Result<const Inspector*> inspector();
     Result<HeldVcpu> held(std::uint32_t vcpu);
@@ -142,29 +158,34 @@ class KvmTarget : public core::Target {
     ProbePlan plan_;
     std::uint32_t pid_;
     Parameters parameters_;
-    nested::EvidenceScope scope_ = nested::EvidenceScope::Pdptrs;
+    WatchFor watching_;
+    nested::EvidenceScope stepping_scope_ = nested::EvidenceScope::Pdptrs;  // what a recording goes back to
+    bool recording_ = false;
+    bool behind_ = false;             // more records wait than are taken at once
     core::TargetInfo info_;
     std::unique_ptr<Device> device_;
     int pidfd_ = -1;
     std::optional<Refusals> refusals_;
     std::optional<Inspector> inspector_;  // once it is asked for
     std::map<std::uint32_t, Slot> slots_;
-    std::deque<Transition> history_;  // consecutive seq
-    std::uint64_t last_seq_ = 0, lost_ = 0;
+    Journal journal_{kPastBytes};
+    std::vector<Sample> samples_;     // of one record of a recording
+    std::uint64_t lost_ = 0;
     std::uint32_t missed_ = 0;        // the module's count, as last asked
     bool running_ = false;            // some vCPU was let go since the last stop
     bool attaching_ = true;           // the first stop is still to come
     bool interrupted_ = false;
     bool gone_ = false;
     bool changing_ = false;           // what is watched
-    steady_clock::time_point attached_at_, asked_at_;
+    steady_clock::time_point attached_at_, asked_at_, drained_at_;
 };
 
 Result<void> KvmTarget::start(const AttachOptions& options) {
     // A kernel without it is worth a note, no more.
     if (auto refusals = Refusals::open()) refusals_.emplace(std::move(*refusals));
     else plan_.notes.push_back(refusals.error().text());
-    auto device = Device::open(plan_, pid_, VMXSCOPE_STOP_NOW, scope_);
+    watching_.ring_bytes = options.ring_bytes;
+    auto device = Device::open(plan_, pid_, VMXSCOPE_STOP_NOW, watching_);
     if (!device) return tl::unexpected(device.error());
     device_ = std::move(*device);
     pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
@@ -178,6 +199,8 @@ Result<void> KvmTarget::start(const AttachOptions& options) {
     info_.cpu = cpu_name();
     info_.pid = pid_;
     info_.agent = VMXSCOPE_VERSION;
+    info_.host = name.nodename;
+    info_.tsc_khz = device_->tsc_khz();
     running_ = true;
     info_.notes = notes_of(plan_);
     attached_at_ = steady_clock::now();
@@ -190,7 +213,7 @@ Result<void> KvmTarget::start(const AttachOptions& options) {
 Slot& KvmTarget::slot_of(std::uint32_t index, std::uint32_t tid) {
     auto it = slots_.find(index);
     if (it == slots_.end()) {
-        it = slots_.emplace(index, Slot(Assembler(parameters_, {scope_, evidence_gap(plan_, scope_)}))).first;
+        it = slots_.emplace(index, Slot(Assembler(parameters_, {watching_.scope, gap()}), plan_)).first;
         if (changing_) it->second.assembler.change_begins();
         // Attaching ends at the first transition of any vCPU, so that there is something to show.
         it->second.going = attaching_;
@@ -208,10 +231,36 @@ void KvmTarget::give_reason(const Slot& slot, const Sample& end, Transition& t) 
 }
 
 void KvmTarget::keep(Slot& slot, Transition t) {
-    slot.assembler.number(t, ++last_seq_);
+    slot.assembler.number(t, journal_.last() + 1);
     lost_ += t.lost_before;
-    history_.push_back(std::move(t));
-    if (history_.size() > kHistory) history_.pop_front();
+    journal_.add(std::move(t));
+}
+
+void KvmTarget::take_sample(Slot& slot, const Sample& sample) {
+    remember(slot.seen, sample);
+    for (Transition& t : slot.assembler.take(sample)) {
+        give_reason(slot, sample, t);
+        keep(slot, std::move(t));
+    }
+    if (sample.role == Role::HardwareExit) slot.exited = sample.tsc;
+}
+
+void KvmTarget::take_changes(Slot& slot, const RawRecord& record) {
+    if (!std::exchange(slot.recorded, true)) slot.assembler.change_ends({nested::EvidenceScope::None, evidence_gap(plan_, nested::EvidenceScope::None)});
+    samples_.clear();
+    if (!slot.tracker.take(record, samples_)) ++lost_;
+    for (const Sample& sample : samples_) take_sample(slot, sample);
+}
+
+void KvmTarget::take_access(Slot& slot, const vmxscope_record& h) {
+    if (h.hook >= plan_.meaning.size()) return;
+    nested::Evidence e;
+    e.op = plan_.hooks[h.hook].kind == VMXSCOPE_AT_VMWRITE ? nested::Evidence::Op::Vmwrite : nested::Evidence::Op::Vmread;
+    e.encoding = static_cast<std::uint16_t>(h.regs[0]);
+    if (h.flags & VMXSCOPE_REC_VALUE) e.value = vmx::Value::of(h.regs[1]);
+    e.at = plan_.meaning[h.hook].at;
+    e.vmcs02 = h.flags & VMXSCOPE_REC_LEVEL2;
+    slot.assembler.take(e, h.lost);
 }
 
 void KvmTarget::take(const RawRecord& record) {
@@ -219,28 +268,12 @@ void KvmTarget::take(const RawRecord& record) {
     Slot& slot = slot_of(h.slot, h.tid);
     switch (h.type) {
         case VMXSCOPE_REC_HOOK:
-            if (const auto sample = decode_sample(record, plan_)) {
-                remember(slot.seen, *sample);
-                for (Transition& t : slot.assembler.take(*sample)) {
-                    give_reason(slot, *sample, t);
-                    keep(slot, std::move(t));
-                }
-                if (sample->role == Role::HardwareExit) slot.exited = sample->tsc;
-            } else {
-                ++lost_;
-            }
+            if (std::exchange(slot.recorded, false)) slot.assembler.change_ends({watching_.scope, gap()});
+            if (const auto sample = decode_sample(record, plan_)) take_sample(slot, *sample);
+            else ++lost_;
             break;
-        case VMXSCOPE_REC_OP: {
-            if (h.hook >= plan_.meaning.size()) break;
-            nested::Evidence e;
-            e.op = plan_.hooks[h.hook].kind == VMXSCOPE_AT_VMWRITE ? nested::Evidence::Op::Vmwrite : nested::Evidence::Op::Vmread;
-            e.encoding = static_cast<std::uint16_t>(h.regs[0]);
-            if (h.flags & VMXSCOPE_REC_VALUE) e.value = vmx::Value::of(h.regs[1]);
-            e.at = plan_.meaning[h.hook].at;
-            e.vmcs02 = h.flags & VMXSCOPE_REC_LEVEL2;
-            slot.assembler.take(e, h.lost);
-            break;
-        }
+        case VMXSCOPE_REC_CHANGES: take_changes(slot, record); break;
+        case VMXSCOPE_REC_OP: take_access(slot, h); break;
         case VMXSCOPE_REC_HELD: slot.held = true; break;
         case VMXSCOPE_REC_RELEASED: slot.held = false; break;
         default: ++lost_;
@@ -249,28 +282,27 @@ void KvmTarget::take(const RawRecord& record) {
 
 Result<void> KvmTarget::drain(milliseconds limit) {
     if (!device_) return core::fail("The guest has been left.", "Attach again.");
+    if (recording_) return drain_when_due();
     const auto n = device_->read(limit, [this](const RawRecord& r) { take(r); });
     if (!n) return tl::unexpected(n.error());
     return {};
 }
 
+/// A recording's records may wait in the ring: what takes them competes with the guest for processors. When it cannot keep
+/// up, the client is heard all the same.
+Result<void> KvmTarget::drain_when_due() {
+    if (!device_) return core::fail("The guest has been left.", "Attach again.");
+    if (!behind_ && device_->waiting() < device_->ring_bytes() / 4 && steady_clock::now() - drained_at_ < kRecordingPace) return {};
+    drained_at_ = steady_clock::now();
+    const auto n = device_->read(milliseconds(0), [this](const RawRecord& r) { take(r); }, kAtOnce);
+    if (!n) return tl::unexpected(n.error());
+    behind_ = *n == kAtOnce;
+    return {};
+}
+
 // --- Running and stopping --------------------------------------------------------------------------------------------
 
-/// The oldest transition of this vCPU that was not shown and that its step is after. A vCPU passes several transitions
-/// before it can be held; they are shown one by one while it stays where it is.
-const Transition* KvmTarget::next_match(const Slot& slot) const {
-    if (!slot.step) return nullptr;
-    const auto id = slot.assembler.vcpu_id();
-    auto it = std::lower_bound(history_.begin(), history_.end(), slot.shown + 1, [](const Transition& t, std::uint64_t seq) { return t.seq < seq; });
-    it = std::find_if(it, history_.end(), [&](const Transition& t) { return t.vcpu == id && core::matches(*slot.step, t.kind); });
-    return it == history_.end() ? nullptr : &*it;
-}
-
-std::uint64_t KvmTarget::newest_of(const Slot& slot) const {
-    const auto id = slot.assembler.vcpu_id();
-    const auto it = std::find_if(history_.rbegin(), history_.rend(), [&](const Transition& t) { return t.vcpu == id; });
-    return it == history_.rend() ? 0 : it->seq;
-}
+// A vCPU passes several transitions before it can be held; they are shown one by one while it stays where it is.
 
 Result<void> KvmTarget::let_go(std::uint32_t index, Slot& slot) {
     slot.held = false;
@@ -287,6 +319,7 @@ Stop KvmTarget::stop_at(Slot& slot, std::uint32_t index, Stop::Why why, std::uin
     }
     slot.shown = std::max(slot.shown, seq);
     running_ = attaching_ = interrupted_ = false;
+    recording_ = behind_ = false;
     // All-stop. Those that run on are held at their next VM-entry; an error here would show at the next call.
     (void)stop_all();
     return {why, id_of(index, slot), slot.shown, {}};
@@ -340,7 +373,8 @@ Result<std::optional<Stop>> KvmTarget::wait(milliseconds limit) {
         if (gone_ || process_gone()) {
             gone_ = true;
             running_ = false;
-            return Stop{Stop::Why::GuestGone, 0, last_seq_, fmt::format("Process {} has ended, and the guest with it.", pid_)};
+            while (recording_ && behind_ && drain(milliseconds(0))) continue;
+            return Stop{Stop::Why::GuestGone, 0, journal_.last(), fmt::format("Process {} has ended, and the guest with it.", pid_)};
         }
         if (!running_) return std::optional<Stop>{};
         if (auto stop = look_for_stop()) return stop;
@@ -351,7 +385,11 @@ Result<std::optional<Stop>> KvmTarget::wait(milliseconds limit) {
         if (const auto ok = ask_what_was_missed(); !ok) return tl::unexpected(ok.error());
         const auto left = std::chrono::duration_cast<milliseconds>(end - steady_clock::now());
         if (left.count() <= 0) return std::optional<Stop>{};
-        if (const auto ok = drain(std::min(left, milliseconds(20))); !ok) return tl::unexpected(ok.error());
+        if (!recording_) {
+            if (const auto ok = drain(std::min(left, milliseconds(20))); !ok) return tl::unexpected(ok.error());
+        } else if (!behind_) {
+            std::this_thread::sleep_for(std::min(left, milliseconds(5)));
+        }
     }
 }
 
@@ -394,6 +432,15 @@ Result<void> KvmTarget::resume(const std::vector<Action>& actions) {
 Result<void> KvmTarget::interrupt() {
     if (!running_) return {};
     interrupted_ = true;
+    // Only stepping's hooks can hold a vCPU. What the recording left in the ring is taken as fast as before, by wait().
+    if (recording_ && watching_.hooks != WatchFor::Hooks::Stepping) {
+        WatchFor stepping = watching_;
+        stepping.hooks = WatchFor::Hooks::Stepping;
+        stepping.scope = stepping_scope_;
+        stepping.lossless = false;
+        if (const auto ok = device_->watch(plan_, stepping); !ok) return ok;
+        watching_ = stepping;
+    }
     return stop_all();
 }
 
@@ -421,34 +468,57 @@ Result<core::History> KvmTarget::history() {
     h.lost = lost_;
     std::uint64_t shown = 0;
     for (const auto& [index, slot] : slots_) shown = std::max(shown, slot.shown);
-    if (running_ && !history_.empty()) shown = std::max(shown, history_.back().seq);
-    if (!history_.empty() && shown >= history_.front().seq) {
-        h.first = history_.front().seq;
+    if (running_ || gone_) shown = std::max(shown, journal_.last());
+    if (journal_.first() && shown >= journal_.first()) {
+        h.first = journal_.first();
         h.last = shown;
     }
     return h;
 }
 
-Result<Transition> KvmTarget::transition(std::uint64_t seq) {
-    if (history_.empty() || seq < history_.front().seq || seq > history_.back().seq)
-        return core::fail(fmt::format("Transition {} is not kept (any more).", seq), fmt::format("The newest {} are.", kHistory));
-    return history_[seq - history_.front().seq];
+Result<Transition> KvmTarget::transition(std::uint64_t seq) { return journal_.transition(seq); }
+
+std::string KvmTarget::gap() const {
+    if (watching_.hooks != WatchFor::Hooks::Stepping) return evidence_gap(plan_, nested::EvidenceScope::None);
+    return evidence_gap(plan_, watching_.scope);
 }
 
 /// A vCPU that is held has no transition under way that evidence belongs to: it is held before its next VM-entry, where a
 /// nested entry is complete.
-Result<void> KvmTarget::set_evidence(nested::EvidenceScope scope) {
-    if (const auto ok = drain(milliseconds(0)); !ok || scope == scope_) return ok;
+Result<void> KvmTarget::change_watch(const WatchFor& what) {
+    if (const auto ok = drain(milliseconds(0)); !ok) return ok;
     for (auto& [index, slot] : slots_)
         if (!slot.held) slot.assembler.change_begins();
     changing_ = true;
-    const auto watched = device_->watch(plan_, scope);
-    if (watched) scope_ = scope;
+    const auto watched = device_->watch(plan_, what);
+    if (watched) watching_ = what;
     const auto drained = drain(milliseconds(0));
     changing_ = false;
-    for (auto& [index, slot] : slots_) slot.assembler.change_ends({scope_, evidence_gap(plan_, scope_)});
+    for (auto& [index, slot] : slots_) slot.assembler.change_ends({watching_.scope, gap()});
     info_.notes = notes_of(plan_);
     return watched ? drained : watched;
+}
+
+Result<void> KvmTarget::set_evidence(nested::EvidenceScope scope) {
+    if (recording_) return core::fail("The guest is being recorded.", "Stop it first.");
+    stepping_scope_ = scope;
+    WatchFor what = watching_;
+    what.scope = scope;
+    return scope == watching_.scope ? drain(milliseconds(0)) : change_watch(what);
+}
+
+Result<void> KvmTarget::record(const core::RecordSettings& settings) {
+    if (running_) return core::fail("The guest runs.", "Stop it first.");
+    WatchFor what = watching_;
+    what.scope = settings.evidence;
+    what.lossless = settings.lossless;
+    if (settings.evidence == nested::EvidenceScope::None) {
+        if (plan_.no_recording) return tl::unexpected(*plan_.no_recording);
+        what.hooks = settings.all_fields ? WatchFor::Hooks::RecordAll : WatchFor::Hooks::RecordVerdict;
+    }
+    if (const auto ok = change_watch(what); !ok) return ok;
+    recording_ = true;
+    return {};
 }
 
 Result<const Inspector*> KvmTarget::inspector() {

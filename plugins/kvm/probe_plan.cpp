@@ -14,6 +14,7 @@
 #include "nested/vmcs12.h"
 #include "plugins/kvm/btf.h"
 #include "plugins/kvm/code.h"
+#include "plugins/kvm/recording_plan.h"
 #include "plugins/kvm/symbols.h"
 #include "vmx/field.h"
 
@@ -22,10 +23,7 @@ namespace {
 
 constexpr const char* kModule = "kvm_intel";
 constexpr std::uint64_t kMostCode = 1u << 25;  // bytes of a module's text
-enum : std::uint32_t {
-    kState = 1, kRegs = 2, kVmcs12 = 4, kCache = 8, kWhole = kState | kRegs | kVmcs12 | kCache,
-    kInputs = 16,  // what prepare_vmcs02 and the exit's load of L1's state compute from: where a transition begins
-};
+constexpr std::uint32_t kWhole = kState | kRegs | kVmcs12 | kCache;
 
 // --- KVM's state ---------------------------------------------------------------------------------------------------
 
@@ -40,28 +38,28 @@ struct MemberRow {
 };
 
 constexpr MemberRow kMembers[] = {
-    {StateMember::VcpuId, "vcpu.vcpu_id", nullptr, nullptr, kState, true},
+    {StateMember::VcpuId, "vcpu.vcpu_id", nullptr, nullptr, kState | kWho, true},
     {StateMember::Regs, "vcpu.arch.regs", nullptr, nullptr, kRegs, true},
-    {StateMember::Cr0, "vcpu.arch.cr0", nullptr, nullptr, kState, true},
-    {StateMember::Cr3, "vcpu.arch.cr3", nullptr, nullptr, kState, true},
-    {StateMember::Cr4, "vcpu.arch.cr4", nullptr, nullptr, kState, true},
-    {StateMember::Efer, "vcpu.arch.efer", nullptr, nullptr, kState, true},
+    {StateMember::Cr0, "vcpu.arch.cr0", nullptr, nullptr, kState | kMode, true},
+    {StateMember::Cr3, "vcpu.arch.cr3", nullptr, nullptr, kState | kMode, true},
+    {StateMember::Cr4, "vcpu.arch.cr4", nullptr, nullptr, kState | kMode, true},
+    {StateMember::Efer, "vcpu.arch.efer", nullptr, nullptr, kState | kMode, true},
     {StateMember::Hflags, "vcpu.arch.hflags", nullptr, nullptr, kState, false},
-    {StateMember::RegsAvail, "vcpu.arch.regs_avail", nullptr, nullptr, kState, false},
-    {StateMember::RegsDirty, "vcpu.arch.regs_dirty", nullptr, nullptr, kState, false},
+    {StateMember::RegsAvail, "vcpu.arch.regs_avail", nullptr, nullptr, kState | kPending, false},
+    {StateMember::RegsDirty, "vcpu.arch.regs_dirty", nullptr, nullptr, kState | kPending, false},
     // v5.14 158a48ecf776: before it, PDPTRs never came from user space.
-    {StateMember::PdptrsFromUserspace, "vcpu.arch.pdptrs_from_userspace", nullptr, nullptr, kState, false},
+    {StateMember::PdptrsFromUserspace, "vcpu.arch.pdptrs_from_userspace", nullptr, nullptr, kState | kDecide, false},
     {StateMember::CachedPdptrs, "vcpu.arch.walk_mmu", "kvm_mmu", "pdptrs", kCache, false},
-    {StateMember::Fail, "fail", nullptr, nullptr, kState, false},
-    {StateMember::DirtyVmcs12, "nested.dirty_vmcs12", nullptr, nullptr, kState, true},
+    {StateMember::Fail, "fail", nullptr, nullptr, kState | kOutcome, false},
+    {StateMember::DirtyVmcs12, "nested.dirty_vmcs12", nullptr, nullptr, kState | kDecide, true},
     {StateMember::NestedRunPending, "nested.nested_run_pending", nullptr, nullptr, kState, false},
     {StateMember::NeedVmcs12ToShadowSync, "nested.need_vmcs12_to_shadow_sync", nullptr, nullptr, kState, false},
     {StateMember::NeedSyncVmcs02ToVmcs12Rare, "nested.need_sync_vmcs02_to_vmcs12_rare", nullptr, nullptr, kState, false},
-    {StateMember::CurrentVmptr, "nested.current_vmptr", nullptr, nullptr, kState, false},
+    {StateMember::CurrentVmptr, "nested.current_vmptr", nullptr, nullptr, kState | kDecide, false},
     // v5.14 1e9dfbd748f3 added hv_evmcs_vmptr; v6.8 5a30f97683af lets CONFIG_KVM_HYPERV=n leave all three out.
-    {StateMember::HvEvmcsVmptr, "nested.hv_evmcs_vmptr", nullptr, nullptr, kState, false},
-    {StateMember::HvEvmcs, "nested.hv_evmcs", nullptr, nullptr, kState, false},
-    {StateMember::HvCleanFields, "nested.hv_evmcs", "hv_enlightened_vmcs", "hv_clean_fields", kState, false},
+    {StateMember::HvEvmcsVmptr, "nested.hv_evmcs_vmptr", nullptr, nullptr, kState | kDecide, false},
+    {StateMember::HvEvmcs, "nested.hv_evmcs", nullptr, nullptr, kState | kDecide, false},
+    {StateMember::HvCleanFields, "nested.hv_evmcs", "hv_enlightened_vmcs", "hv_clean_fields", kState | kDecide, false},
     {StateMember::Cr0GuestOwnedBits, "vcpu.arch.cr0_guest_owned_bits", nullptr, nullptr, kInputs, false},
     {StateMember::Cr4GuestOwnedBits, "vcpu.arch.cr4_guest_owned_bits", nullptr, nullptr, kInputs, false},
     {StateMember::L1TscOffset, "vcpu.arch.l1_tsc_offset", nullptr, nullptr, kInputs, false},
@@ -114,6 +112,7 @@ core::Result<void> plan_state(const Btf& btf, ProbePlan& plan) {
         if (mem && mem->size <= VMXSCOPE_MAX_MEM_SIZE) {
             plan.mems.push_back(*mem);
             plan.mem_members.push_back(row.member);
+            plan.mem_fields.emplace_back();
         } else if (row.needed) {
             return tl::unexpected(mem ? core::Error{fmt::format("{} is {} bytes in this kernel.", row.path, mem->size), {}} : mem.error());
         }
@@ -161,7 +160,7 @@ vmxscope_hook make_hook(std::uint64_t address, vmxscope_hook_kind kind) {
     vmxscope_hook hook{};
     hook.address = address;
     hook.kind = kind;
-    hook.sets = kAlways;
+    hook.sets = kStepping;
     return hook;
 }
 
@@ -184,7 +183,7 @@ core::Result<void> plan_functions(const Symbols& symbols, ProbePlan& plan) {
                               "This version of vmxscope does not know this KVM: please report the kernel's version.");
         vmxscope_hook hook = make_hook(f->address, row.kind);
         hook.flags = row.flags | (optional ? VMXSCOPE_HOOK_OPTIONAL : 0);
-        hook.mem_groups = row.groups;
+        hook.groups_l1 = hook.groups_l2 = row.groups;
         hook.raise_l1 = row.raise_l1;
         hook.raise_l2 = row.raise_l2;
         add(plan, row.role, hook, f->name);
@@ -210,7 +209,7 @@ core::Result<void> plan_hardware_entry(const Symbols& symbols, const KernelMemor
     if (hook.kind == VMXSCOPE_AT_ENTRY)
         plan.notes.push_back("vmx_vcpu_run's call to vmx_vcpu_enter_exit was not found: at l1-entry and l2-entry, RIP and RSP of the VMCS are those of before.");
     hook.flags = VMXSCOPE_HOOK_IMAGE;
-    hook.mem_groups = kWhole;
+    hook.groups_l1 = hook.groups_l2 = kWhole;
     hook.raise_l1 = kStopL1Entry;
     hook.raise_l2 = kStopL2Entry;
     add(plan, Role::HardwareEntry, hook, std::move(at));
@@ -252,7 +251,8 @@ void plan_fields(ProbePlan& plan) {
     const auto at_entry = static_cast<std::uint16_t>(plan.fields.size());
     for (const vmx::FieldInfo& f : vmx::all_fields()) add(f.field);
     for (std::size_t i = 0; i < plan.hooks.size(); ++i) {
-        plan.hooks[i].nr_fields_l1 = plan.meaning[i].role == Role::NestedEntryBegin ? at_entry : at_hardware;
+        plan.hooks[i].nr_l1 = plan.meaning[i].role == Role::NestedEntryBegin ? at_entry : at_hardware;
+        plan.hooks[i].nr_l2 = static_cast<std::uint16_t>(plan.fields.size());
     }
 }
 
@@ -317,14 +317,22 @@ void add_once(std::vector<std::string>& list, std::string name) {
 
 }  // namespace
 
-vmxscope_watch watch_of(ProbePlan& plan, nested::EvidenceScope scope) {
+vmxscope_watch watch_of(ProbePlan& plan, const WatchFor& what) {
     vmxscope_watch w{};
     w.hooks = reinterpret_cast<std::uintptr_t>(plan.hooks.data());
-    w.sets = kAlways;
-    if (scope != nested::EvidenceScope::None) w.sets |= kPdptrAccesses;
-    if (scope == nested::EvidenceScope::All) w.sets |= kOtherAccesses;
-    w.op_first = scope == nested::EvidenceScope::All ? 0 : kFirstPdptr;
-    w.op_last = scope == nested::EvidenceScope::All ? 0xffff : kLastPdptr;
+    w.wake_at = what.ring_bytes / 4;
+    w.hold_at = what.lossless ? what.ring_bytes / 2 : 0;
+    const bool all = what.scope == nested::EvidenceScope::All;
+    w.op_first = all ? 0 : kFirstPdptr;
+    w.op_last = all ? 0xffff : kLastPdptr;
+    if (what.hooks != WatchFor::Hooks::Stepping) {
+        w.sets = what.hooks == WatchFor::Hooks::RecordAll ? kRecordAll : kRecordVerdict;
+        if (what.lossless) w.sets |= kRest;
+        return w;
+    }
+    w.sets = kStepping;
+    if (what.scope != nested::EvidenceScope::None) w.sets |= kPdptrAccesses;
+    if (all) w.sets |= kOtherAccesses;
     return w;
 }
 
@@ -374,6 +382,7 @@ core::Result<ProbePlan> plan_probes() {
     if (const auto ok = plan_hardware_entry(*symbols, *memory, plan); !ok) return tl::unexpected(ok.error());
     if (const auto ok = plan_evidence(*symbols, *memory, plan); !ok) return tl::unexpected(ok.error());
     plan_fields(plan);
+    if (const auto ok = plan_recording(*btf, *symbols, plan); !ok) return tl::unexpected(ok.error());
     return plan;
 }
 

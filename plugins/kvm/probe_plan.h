@@ -28,6 +28,8 @@ enum class Role : std::uint8_t {
     Vmcs02Leaves,      // vmx_switch_vmcs with vmcs02 loaded: vmcs02 as it stays until the next entry
     NestedExitEnd,
     VmcsAccess,        // a VMREAD or VMWRITE of KVM's
+    VmxFail,           // nested_vmx_fail: a VMX instruction of L1's fails
+    Rest,              // vmx_prepare_switch_to_guest, without a record: where a vCPU waits while the ring is full
 };
 
 /// Members of KVM's state that records carry, by the name used in KVM's sources.
@@ -37,6 +39,23 @@ enum class StateMember : std::uint8_t {
     HvEvmcsVmptr, HvEvmcs, HvCleanFields, Cr0GuestOwnedBits, Cr4GuestOwnedBits, L1TscOffset, L1TscScalingRatio, Pat, Dr7,
     PreVmenterDebugctl, PreVmenterBndcfgs, MpState, Vpid, Vpid02, Vmcs12,
     Count,
+};
+
+/// Groups of members, for hooks to ask for: bits of vmxscope_mem.groups.
+enum MemGroup : std::uint32_t {
+    kState = 1u << 0,
+    kRegs = 1u << 1,
+    kVmcs12 = 1u << 2,
+    kCache = 1u << 3,
+    kInputs = 1u << 4,  // what prepare_vmcs02 and the exit's load of L1's state compute from: where a transition begins
+    // For a recording, where each word counts:
+    kWho = 1u << 5,
+    kMode = 1u << 6,       // the paging mode of the active level
+    kDecide = 1u << 7,     // what a nested entry's copies depend on
+    kOutcome = 1u << 8,
+    kPending = 1u << 9,    // which registers vmx_vcpu_run still has to write
+    kVerdict12 = 1u << 10,  // those fields of vmcs12 that say what the PDPTRs are worth
+    kOutcome12 = 1u << 11,  // … that KVM leaves for L1
 };
 
 /// Stop classes: bits of vmxscope_run.armed, raised by hooks.
@@ -51,9 +70,12 @@ enum StopClass : std::uint32_t {
 
 /// Bits of vmxscope_hook.sets.
 enum HookSet : std::uint32_t {
-    kAlways = 1u << 0,
+    kStepping = 1u << 0,
     kPdptrAccesses = 1u << 1,  // VMREADs and VMWRITEs that may be of GUEST_PDPTR0-3
     kOtherAccesses = 1u << 2,
+    kRecordVerdict = 1u << 3,  // the few hooks of a recording (recording_plan.h)
+    kRecordAll = 1u << 4,
+    kRest = 1u << 5,
 };
 
 struct PlannedHook {
@@ -66,11 +88,13 @@ struct ProbePlan {
     std::vector<PlannedHook> meaning;  // one for each hook
     std::vector<vmxscope_mem> mems;
     std::vector<StateMember> mem_members;  // one for each mem
+    std::vector<std::optional<vmx::Field>> mem_fields;  // one for each mem: the one field of vmcs12 that it is, if it is that
     std::vector<std::uint16_t> fields;
     vmxscope_chain loaded_vmcs{};
     std::int32_t vmcs_in_loaded = 0;
     std::int32_t vmcs02 = 0;
     std::optional<unsigned> pdptr_cache_bit;  // of regs_avail: VCPU_EXREG_PDPTR; clear = the cached PDPTRs mean nothing
+    std::optional<core::Error> no_recording;  // why a recording's own hooks cannot be placed here
     std::vector<std::string> notes;  // what this kernel does not have, and what that costs: one sentence each
     /// Functions with VMREADs or VMWRITEs of a memory operand, which cannot be hooked, by the set they belong to.
     std::vector<std::pair<HookSet, std::string>> memory_accesses;
@@ -79,8 +103,16 @@ struct ProbePlan {
 /// Fails, naming the symbol or member, when this kernel lacks what cannot be done without.
 core::Result<ProbePlan> plan_probes();
 
-/// The hooks and the encodings that a scope watches.
-vmxscope_watch watch_of(ProbePlan& plan, nested::EvidenceScope scope);
+/// What is to be watched: with the hooks of stepping (Hooks::Stepping, the only ones that gather evidence and hold vCPUs), or
+/// with the few of a recording.
+struct WatchFor {
+    enum class Hooks : std::uint8_t { Stepping, RecordVerdict, RecordAll };
+    Hooks hooks = Hooks::Stepping;
+    nested::EvidenceScope scope = nested::EvidenceScope::Pdptrs;
+    bool lossless = false;  // vCPUs wait while the ring is full
+    std::uint32_t ring_bytes = 1u << 23;
+};
+vmxscope_watch watch_of(ProbePlan& plan, const WatchFor& what);
 
 /// What the plan's notes say, and which hooks the kernel refused (vmxscope_hook.status).
 std::vector<std::string> notes_of(const ProbePlan& plan);

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "nested/transition.h"
 #include "nested/vmcs12.h"
@@ -32,10 +32,25 @@ struct Sample {
     /// walk_mmu->pdptrs; not read when KVM itself holds them for stale (VCPU_EXREG_PDPTR clear in regs_avail).
     std::array<vmx::Value, 4> cached_pdptrs() const;
 
+    /// The bytes of a member other than Vmcs12, as they were read.
+    void set(StateMember m, std::span<const std::byte> bytes);
+    /// Leaves the cached PDPTRs out where KVM itself holds them for stale. To be called once all members are set.
+    void drop_stale_pdptrs(const ProbePlan& plan);
+    /// Takes over every member that it has and this has not.
+    void fill_from(const Sample& earlier);
+
   private:
-    friend core::Result<Sample> decode_sample(const RawRecord&, const ProbePlan&);
-    std::array<std::optional<std::vector<std::byte>>, static_cast<std::size_t>(StateMember::Count)> state_;
+    static constexpr std::size_t kMembers = static_cast<std::size_t>(StateMember::Count);
+    std::bitset<kMembers> has_;
+    std::array<std::uint64_t, kMembers> numbers_{};  // of members of up to 8 bytes
+    std::array<std::uint64_t, 17> gprs_{};
+    std::array<std::uint64_t, 4> pdptrs_{};
 };
+
+/// What a record's header says.
+Sample begin_sample(const vmxscope_record& header, Role role);
+/// `status`: enum vmxscope_field_status.
+vmx::Value value_of(std::uint8_t status, std::uint64_t bits);
 
 /// Of a VMXSCOPE_REC_HOOK record. Fails when the record does not have the shape that the plan gave it.
 core::Result<Sample> decode_sample(const RawRecord& record, const ProbePlan& plan);

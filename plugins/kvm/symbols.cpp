@@ -58,6 +58,16 @@ core::Result<Symbols> Symbols::of_module(std::string_view module) {
     return parse(text, module);
 }
 
+std::optional<std::uint64_t> tracepoint_address(std::string_view module, std::string_view name) {
+    std::ifstream in("/proc/kallsyms");
+    const std::string symbol = fmt::format("__tracepoint_{}", name);
+    for (std::string text; std::getline(in, text);) {
+        const auto line = text.find(symbol) == std::string::npos ? std::nullopt : parse_line(text);
+        if (line && line->name == symbol && line->module == module && line->address) return line->address;
+    }
+    return std::nullopt;
+}
+
 core::Result<Symbols> Symbols::parse(std::string_view text, std::string_view module) {
     Symbols out;
     std::vector<std::uint64_t> starts;  // of symbols of any kind: each ends the one before

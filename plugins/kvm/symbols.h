@@ -39,6 +39,9 @@ class Symbols {
     std::vector<Function> functions_;
 };
 
+/// Where the struct tracepoint of `name` ("kvm_exit") in `module` is; empty when there is none, or addresses are hidden.
+std::optional<std::uint64_t> tracepoint_address(std::string_view module, std::string_view name);
+
 /// Kernel memory as it is now (patched in alternatives, static calls and probes included), from /proc/kcore.
 class KernelMemory {
   public:

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/rsp/remote_target.h"
+#include "core/wrapped_target.h"
 #include "plugins/lab/catalog.h"
 #include "plugins/lab/lab.h"
 
@@ -16,57 +17,26 @@ constexpr double kStarted = 0.9;  // of attaching to a lab that has to be starte
 
 /// The agent's target, with the lab it runs in: an error says so if the lab has ended, and leaving the target ends a
 /// lab that was started for it.
-class LabTarget : public core::Target {
+class LabTarget : public core::WrappedTarget {
   public:
     LabTarget(std::unique_ptr<core::Target> remote, Lab lab, bool ours)
-        : remote_(std::move(remote)), lab_(std::move(lab)), ours_(ours) {}
+        : WrappedTarget(std::move(remote)), lab_(std::move(lab)), ours_(ours) {}
     ~LabTarget() override { (void)LabTarget::detach(); }
-
-    const core::TargetInfo& info() const override { return remote_->info(); }
-    core::Result<std::vector<core::Vcpu>> vcpus() override { return explained(remote_->vcpus()); }
-    core::Result<void> resume(const std::vector<core::Action>& actions) override {
-        return explained(remote_->resume(actions));
-    }
-    core::Result<std::optional<core::Stop>> wait(std::chrono::milliseconds limit) override {
-        return explained(remote_->wait(limit));
-    }
-    core::Result<void> interrupt() override { return explained(remote_->interrupt()); }
-    core::Result<core::History> history() override { return explained(remote_->history()); }
-    core::Result<nested::Transition> transition(std::uint64_t seq) override {
-        return explained(remote_->transition(seq));
-    }
-    core::Result<void> set_evidence(nested::EvidenceScope scope) override {
-        return explained(remote_->set_evidence(scope));
-    }
-    core::Result<core::TargetCapabilities> capabilities() override { return explained(remote_->capabilities()); }
-    core::Result<std::vector<std::byte>> read_memory(std::uint32_t vcpu, core::Space space, std::uint64_t address,
-                                                     std::size_t size) override {
-        return explained(remote_->read_memory(vcpu, space, address, size));
-    }
-    core::Result<std::vector<std::byte>> msr_bitmap(std::uint32_t vcpu, HardwareVmcs which) override {
-        return explained(remote_->msr_bitmap(vcpu, which));
-    }
-    core::Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical) override {
-        return explained(remote_->ept02_walk(vcpu, l2_physical));
-    }
 
     core::Result<void> detach() override {
         if (std::exchange(left_, true)) return {};
-        auto detached = remote_->detach();
+        auto detached = inner().detach();
         if (!ours_) return detached;
         return lab_.stop();  // whether or not the agent still answered
     }
 
   private:
-    template <typename T>
-    core::Result<T> explained(core::Result<T> result) const {
-        if (!result)
-            if (const auto why = lab_.ended())
-                return core::fail("The lab has ended: " + *why, "Attach to it again to start it anew.");
-        return result;
+    std::optional<core::Error> explanation() const override {
+        const auto why = lab_.ended();
+        if (!why) return std::nullopt;
+        return core::Error{"The lab has ended: " + *why, "Attach to it again to start it anew."};
     }
 
-    std::unique_ptr<core::Target> remote_;
     Lab lab_;
     bool ours_;
     bool left_ = false;

@@ -19,7 +19,7 @@ ProbePlan plan_with(std::int32_t of_pdptr, std::int32_t of_other) {
         plan.hooks.push_back(h);
         plan.meaning.push_back({role, at});
     };
-    add(Role::BeforeEntry, kAlways, 0, "vmx_prepare_switch_to_guest");
+    add(Role::BeforeEntry, kStepping, 0, "vmx_prepare_switch_to_guest");
     add(Role::VmcsAccess, kPdptrAccesses, of_pdptr, "vmx_ept_load_pdptrs+0x10");
     add(Role::VmcsAccess, kOtherAccesses, of_other, "prepare_vmcs02_early+0x20");
     add(Role::VmcsAccess, kOtherAccesses, of_other, "prepare_vmcs02_early+0x40");
@@ -28,14 +28,27 @@ ProbePlan plan_with(std::int32_t of_pdptr, std::int32_t of_other) {
 
 TEST(WatchOf, EachScopeAddsASetAndAllWidensTheEncodings) {
     ProbePlan plan = plan_with(0, 0);
-    EXPECT_EQ(watch_of(plan, EvidenceScope::None).sets, kAlways);
-    const auto pdptrs = watch_of(plan, EvidenceScope::Pdptrs), all = watch_of(plan, EvidenceScope::All);
-    EXPECT_EQ(pdptrs.sets, kAlways | kPdptrAccesses);
+    EXPECT_EQ(watch_of(plan, {.scope = EvidenceScope::None}).sets, kStepping);
+    const auto pdptrs = watch_of(plan, {.scope = EvidenceScope::Pdptrs}), all = watch_of(plan, {.scope = EvidenceScope::All});
+    EXPECT_EQ(pdptrs.sets, kStepping | kPdptrAccesses);
     EXPECT_EQ(pdptrs.op_first, 0x280a);
     EXPECT_EQ(pdptrs.op_last, 0x2811) << "the high half of GUEST_PDPTR3";
-    EXPECT_EQ(all.sets, kAlways | kPdptrAccesses | kOtherAccesses);
+    EXPECT_EQ(all.sets, kStepping | kPdptrAccesses | kOtherAccesses);
     EXPECT_EQ(all.op_first, 0);
     EXPECT_EQ(all.op_last, 0xffff);
+}
+
+TEST(WatchOf, ARecordingHasHooksOfItsOwnAndRestsOnlyWhenNothingMayBeLost) {
+    ProbePlan plan = plan_with(0, 0);
+    using Hooks = WatchFor::Hooks;
+    const std::uint32_t ring = 1u << 20;
+    const auto verdict = watch_of(plan, {.hooks = Hooks::RecordVerdict, .scope = EvidenceScope::None, .ring_bytes = ring});
+    EXPECT_EQ(verdict.sets, kRecordVerdict);
+    EXPECT_EQ(verdict.hold_at, 0u);
+    EXPECT_EQ(verdict.wake_at, ring / 4);
+    const auto all = watch_of(plan, {.hooks = Hooks::RecordAll, .scope = EvidenceScope::None, .lossless = true, .ring_bytes = ring});
+    EXPECT_EQ(all.sets, kRecordAll | kRest);
+    EXPECT_EQ(all.hold_at, ring / 2);
 }
 
 TEST(EvidenceGap, AProbeOfThePdptrsThatWasRefusedIsMissingInBothScopes) {

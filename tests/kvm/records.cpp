@@ -47,9 +47,10 @@ ProbePlan make_plan() {
     for (unsigned i = 0; i <= static_cast<unsigned>(kLastRole); ++i) {
         const auto role = static_cast<Role>(i);
         vmxscope_hook hook{};
-        hook.mem_groups = 1;
+        hook.groups_l1 = hook.groups_l2 = 1;
         hook.flags = has_image(role) ? VMXSCOPE_HOOK_IMAGE : 0;
-        hook.nr_fields_l1 = role == Role::NestedEntryBegin ? static_cast<std::uint16_t>(std::size(kFields)) : std::uint16_t{kFieldsOfL1};
+        hook.nr_l1 = role == Role::NestedEntryBegin ? static_cast<std::uint16_t>(std::size(kFields)) : std::uint16_t{kFieldsOfL1};
+        hook.nr_l2 = static_cast<std::uint16_t>(std::size(kFields));
         plan.hooks.push_back(hook);
         plan.meaning.push_back({role, "hook"});
     }
@@ -59,6 +60,7 @@ ProbePlan make_plan() {
         mem.groups = 1;
         plan.mems.push_back(mem);
         plan.mem_members.push_back(static_cast<StateMember>(i));
+        plan.mem_fields.emplace_back();
     }
     for (const Field f : kFields) plan.fields.push_back(static_cast<std::uint16_t>(f));
     return plan;
@@ -97,7 +99,7 @@ std::uint8_t status_of(const vmx::Value& v) {
 
 std::uint32_t fields_in(const Record& r) {
     if (!has_image(r.role)) return 0;
-    return r.level2 ? static_cast<std::uint32_t>(std::size(kFields)) : small_plan().hooks[static_cast<std::size_t>(r.role)].nr_fields_l1;
+    return r.level2 ? static_cast<std::uint32_t>(std::size(kFields)) : small_plan().hooks[static_cast<std::size_t>(r.role)].nr_l1;
 }
 
 }  // namespace
@@ -117,7 +119,7 @@ vmxscope_record header_of(const Record& r) {
     h.tsc = r.tsc;
     h.lost = r.lost;
     h.flags = (r.level2 ? VMXSCOPE_REC_LEVEL2 : 0) | (r.identified ? VMXSCOPE_REC_IDENTIFIED : 0);
-    h.nr_fields = fields_in(r);
+    h.nr = static_cast<std::uint16_t>(fields_in(r));
     for (std::size_t i = 0; i < r.registers.size(); ++i) h.regs[i] = r.registers[i];
     return h;
 }

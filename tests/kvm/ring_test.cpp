@@ -176,7 +176,7 @@ TEST(WalkRing, RandomBytesAreNeverReadBeyondTheRing) {
         for (std::size_t i = 0; i < 256; i += 8) {
             const vmxscope_record likely{.size = static_cast<std::uint32_t>(8 * (random() % 20)),
                                          .type = static_cast<std::uint16_t>(random() % 2), .hook = 0, .slot = 0, .tid = 0, .tsc = 0,
-                                         .lost = 0, .flags = 0, .nr_fields = 0, .regs = {}};
+                                         .lost = 0, .flags = 0, .first = 0, .nr = 0, .regs = {}};
             const std::uint64_t noise = random();
             std::memcpy(w.bytes.get() + i, random() % 4 ? static_cast<const void*>(&likely) : &noise, 8);
         }

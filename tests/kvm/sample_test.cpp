@@ -147,10 +147,10 @@ TEST(DecodeSample, AnImageOfMoreFieldsThanWereAskedForIsAnError) {
     auto payload = payload_of(r);
     payload.resize(payload.size() - 3 * 8 - 8);  // without the image
     const std::uint32_t more = 16;
-    h.nr_fields = more;
+    h.nr = static_cast<std::uint16_t>(more);
     payload.resize(payload.size() + more * 9);
     EXPECT_FALSE(decodes(h, payload));
-    h.nr_fields = 0xffffffff;
+    h.nr = 0xffff;
     EXPECT_FALSE(decodes(h, payload));
 }
 
@@ -171,7 +171,7 @@ TEST(DecodeSample, RandomPayloadsAreSurvived) {
         for (int n = 0; n < 50; ++n) payload[random() % payload.size()] = static_cast<std::byte>(random());
         if (random() % 2) payload.resize(random() % payload.size());
         auto h = header_of(r);
-        if (random() % 2) h.nr_fields = static_cast<std::uint32_t>(random() % 20);
+        if (random() % 2) h.nr = static_cast<std::uint16_t>(random() % 20);
         const std::vector<std::byte> exact(payload);
         decodes(h, exact);
     }

@@ -76,13 +76,21 @@ void hold_init(struct slot *slot)
 	init_task_work(&slot->work, hold_work);
 }
 
+/* The agent asked that nothing be lost: the guest waits for it, not the ring. */
+static bool ring_wants_rest(const struct session *s)
+{
+	u32 hold_at = READ_ONCE(s->setup.watch.hold_at);
+
+	return hold_at && ring_used(&s->ring) > hold_at;
+}
+
 /* From a PRE_ENTRY hook, in the vCPU's own thread, preemption off. */
 void hold_if_wanted(struct slot *slot)
 {
 	struct session *s = slot->session;
 	u32 armed = READ_ONCE(slot->armed);
 
-	if (!((armed & READ_ONCE(slot->raised)) || (armed & VMXSCOPE_STOP_NOW)))
+	if (!((armed & READ_ONCE(slot->raised)) || (armed & VMXSCOPE_STOP_NOW) || ring_wants_rest(s)))
 		return;
 	if (READ_ONCE(slot->queued) || READ_ONCE(s->closing))
 		return;

@@ -2,6 +2,7 @@
 /* Placing the hooks that the agent asked for, and making a record when one fires. Handlers run with preemption off. */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/tracepoint.h>
 #include <linux/uaccess.h>
 #include <asm/tsc.h>
 
@@ -82,11 +83,15 @@ static void emit(struct slot *slot, struct vmxscope_record *r)
 	r->tid = task_pid_nr(current);
 	r->tsc = rdtsc_ordered();
 	r->lost = slot->lost;
-	if (!ring_write(&s->ring, r))
+	if (!ring_write(&s->ring, r)) {
 		WRITE_ONCE(slot->lost, slot->lost + 1);
+		slot->afresh = true;
+	}
 	/* Waking here could be in the middle of anything: irq_work does it from a clean context. */
-	if (ring_used(&s->ring) > s->ring.bytes / 4)
+	if (ring_used(&s->ring) > READ_ONCE(s->setup.watch.wake_at) && !READ_ONCE(s->waking)) {
+		WRITE_ONCE(s->waking, true);
 		irq_work_queue(&s->wake);
+	}
 }
 
 void emit_simple(struct slot *slot, u16 type, u32 flags, u64 arg0, u64 arg1, u16 hook)
@@ -124,16 +129,15 @@ static unsigned long reg(const struct pt_regs *regs, u8 number)
 /* Appends the memory pieces of the hook's groups: status, bytes, padding. */
 static void add_mems(struct session *s, const struct hook *hook, unsigned long vcpu, struct vmxscope_record *r)
 {
+	bool is_vmcs02 = r->flags & VMXSCOPE_REC_LEVEL2;
 	unsigned long from;
 	u32 i;
 
-	for (i = 0; i < s->setup.nr_mems; i++) {
-		const struct vmxscope_mem *m = &s->mems[i];
+	for (i = 0; i < hook->mems[is_vmcs02].n; i++) {
+		const struct vmxscope_mem *m = &s->mems[hook->mems[is_vmcs02].list[i]];
 		u32 room = round_up(m->size, 8);
 		u8 *to = (u8 *)r + r->size;
 
-		if (!(m->groups & hook->spec.mem_groups))
-			continue;
 		memset(to, 0, 8 + room);
 		if (!follow(vcpu, &m->chain, &from) || copy_from_kernel_nofault(to + 8, (void *)from, m->size)) {
 			memset(to + 8, 0, room);
@@ -146,17 +150,21 @@ static void add_mems(struct session *s, const struct hook *hook, unsigned long v
 static void add_image(struct session *s, const struct hook *hook, bool known, phys_addr_t pa,
 		      struct vmxscope_record *r)
 {
-	u32 n = r->flags & VMXSCOPE_REC_LEVEL2 ? s->setup.nr_fields : hook->spec.nr_fields_l1;
+	bool is_vmcs02 = r->flags & VMXSCOPE_REC_LEVEL2;
+	u32 first = is_vmcs02 ? hook->spec.first_l2 : hook->spec.first_l1;
+	u32 n = is_vmcs02 ? hook->spec.nr_l2 : hook->spec.nr_l1;
 	u64 *values = (u64 *)((u8 *)r + r->size);
 	u8 *status = (u8 *)(values + n);
 
 	memset(values, 0, n * 8 + round_up(n, 8));
-	if (known && read_image(s, pa, n, values, status))
+	if (known && read_image(s, pa, first, n, values, status))
 		r->flags |= VMXSCOPE_REC_IDENTIFIED;
-	r->nr_fields = n;
+	r->first = first;
+	r->nr = n;
 	r->size += n * 8 + round_up(n, 8);
 }
 
+/* `regs`: the registers at the hook; a tracepoint has none. */
 static void record_hook(struct hook *hook, struct slot *slot, const struct pt_regs *regs, bool known, bool is_vmcs02,
 			phys_addr_t pa)
 {
@@ -165,14 +173,26 @@ static void record_hook(struct hook *hook, struct slot *slot, const struct pt_re
 
 	*r = (struct vmxscope_record){
 		.size = sizeof(*r),
-		.type = VMXSCOPE_REC_HOOK,
+		.type = hook->spec.flags & VMXSCOPE_HOOK_CHANGES ? VMXSCOPE_REC_CHANGES : VMXSCOPE_REC_HOOK,
 		.hook = hook - s->hooks,
 		.flags = is_vmcs02 ? VMXSCOPE_REC_LEVEL2 : 0,
-		.regs = { regs->di, regs->si, regs->dx, regs->cx, regs->r8, regs->ax },
+		.regs = { slot->vcpu },
 	};
-	add_mems(s, hook, slot->vcpu, r);
-	if (hook->spec.flags & VMXSCOPE_HOOK_IMAGE)
-		add_image(s, hook, known, pa, r);
+	if (regs) {
+		r->regs[0] = regs->di;
+		r->regs[1] = regs->si;
+		r->regs[2] = regs->dx;
+		r->regs[3] = regs->cx;
+		r->regs[4] = regs->r8;
+		r->regs[5] = regs->ax;
+	}
+	if (hook->spec.flags & VMXSCOPE_HOOK_CHANGES) {
+		add_changes(s, hook, slot, known, pa, r);
+	} else {
+		add_mems(s, hook, slot->vcpu, r);
+		if (hook->spec.flags & VMXSCOPE_HOOK_IMAGE)
+			add_image(s, hook, known, pa, r);
+	}
 	emit(slot, r);
 }
 
@@ -185,9 +205,9 @@ static void fire(struct hook *hook, unsigned long vcpu, const struct pt_regs *re
 
 	if (!slot)
 		return;
-	known = loaded_vmcs(s, vcpu, &pa, &is_vmcs02);
+	known = loaded_vmcs(s, slot, &pa, &is_vmcs02);
 	is_vmcs02 &= known;
-	if (is_vmcs02 || !(hook->spec.flags & VMXSCOPE_HOOK_LEVEL2))
+	if ((is_vmcs02 || !(hook->spec.flags & VMXSCOPE_HOOK_LEVEL2)) && !(hook->spec.flags & VMXSCOPE_HOOK_SILENT))
 		record_hook(hook, slot, regs, known, is_vmcs02, pa);
 	WRITE_ONCE(slot->raised, slot->raised | (is_vmcs02 ? hook->spec.raise_l2 : hook->spec.raise_l1));
 	if (hook->spec.flags & VMXSCOPE_HOOK_PRE_ENTRY)
@@ -230,7 +250,7 @@ static void emit_op(struct slot *slot, struct hook *hook, u32 flags, u64 encodin
 	bool is_vmcs02 = false;
 	phys_addr_t pa;
 
-	if (loaded_vmcs(s, slot->vcpu, &pa, &is_vmcs02) && is_vmcs02)
+	if (loaded_vmcs(s, slot, &pa, &is_vmcs02) && is_vmcs02)
 		flags |= VMXSCOPE_REC_LEVEL2;
 	emit_simple(slot, VMXSCOPE_REC_OP, flags, encoding, value, hook - s->hooks);
 }
@@ -276,10 +296,18 @@ static void after_vmwrite(struct kprobe *kp, struct pt_regs *regs, unsigned long
 {
 }
 
+/* The tracepoint's own first argument; those of other kernels may have more. Preemption is off. */
+static void at_tracepoint(void *data, unsigned long vcpu)
+{
+	fire(data, vcpu, NULL);
+}
+
 static int place(struct hook *hook)
 {
 	struct vmxscope_hook *spec = &hook->spec;
 
+	if (spec->kind == VMXSCOPE_AT_TRACEPOINT)
+		return tracepoint_probe_register((struct tracepoint *)spec->address, at_tracepoint, hook);
 	if (spec->kind == VMXSCOPE_AT_RETURN) {
 		hook->krp = (struct kretprobe){
 			.kp.addr = (kprobe_opcode_t *)spec->address,
@@ -327,6 +355,8 @@ int place_hooks(struct session *s, u32 sets)
 
 static u32 missed_by(const struct hook *hook)
 {
+	if (hook->spec.kind == VMXSCOPE_AT_TRACEPOINT)
+		return 0;
 	if (hook->spec.kind == VMXSCOPE_AT_RETURN)
 		return hook->krp.nmissed + hook->krp.kp.nmissed;
 	return hook->kp.nmissed;
@@ -338,7 +368,7 @@ static u32 missed_by(const struct hook *hook)
  */
 void remove_hooks(struct session *s, u32 keep_sets)
 {
-	u32 i, probes = 0, returns = 0;
+	u32 i, probes = 0, returns = 0, tracepoints = 0;
 
 	for (i = 0; i < s->setup.nr_hooks; i++) {
 		struct hook *hook = &s->hooks[i];
@@ -346,7 +376,10 @@ void remove_hooks(struct session *s, u32 keep_sets)
 		if (!hook->placed || (hook->spec.sets & keep_sets))
 			continue;
 		s->missed_before += missed_by(hook);
-		if (hook->spec.kind == VMXSCOPE_AT_RETURN)
+		if (hook->spec.kind == VMXSCOPE_AT_TRACEPOINT) {
+			tracepoint_probe_unregister((struct tracepoint *)hook->spec.address, at_tracepoint, hook);
+			tracepoints++;
+		} else if (hook->spec.kind == VMXSCOPE_AT_RETURN)
 			s->krps[returns++] = &hook->krp;
 		else
 			s->kps[probes++] = &hook->kp;
@@ -354,6 +387,8 @@ void remove_hooks(struct session *s, u32 keep_sets)
 	}
 	unregister_kretprobes(s->krps, returns);
 	unregister_kprobes(s->kps, probes);
+	if (tracepoints)
+		tracepoint_synchronize_unregister();
 }
 
 u32 missed_hits(struct session *s)

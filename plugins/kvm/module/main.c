@@ -12,6 +12,7 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 #include <asm/msr.h>
+#include <asm/tsc.h>
 
 #include "session.h"
 
@@ -46,21 +47,82 @@ static int check_mems(const struct session *s)
 	return 0;
 }
 
+/* The mems of these groups: how many, and of how many words. */
+static u32 count_mems(const struct session *s, u32 groups, u32 *words)
+{
+	u32 i, n = 0;
+
+	*words = 0;
+	for (i = 0; i < s->setup.nr_mems; i++) {
+		if (!(s->mems[i].groups & groups))
+			continue;
+		*words += round_up(s->mems[i].size, 8) / 8;
+		n++;
+	}
+	return n;
+}
+
 /* A hook's largest record must fit a slot's scratch. */
+static int check_records(const struct session *s, const struct vmxscope_hook *h, u32 first, u32 n, u32 groups)
+{
+	u32 words, mems = count_mems(s, groups, &words);
+
+	if (first > s->setup.nr_fields || n > s->setup.nr_fields - first)
+		return -EINVAL;
+	if (h->flags & VMXSCOPE_HOOK_CHANGES)
+		return n + words > VMXSCOPE_MAX_CHANGES ? -E2BIG : 0;
+	if (!(h->flags & VMXSCOPE_HOOK_IMAGE))
+		n = 0;
+	return sizeof(struct vmxscope_record) + (mems + words) * 8ull + n * 8 + round_up(n, 8) > VMXSCOPE_MAX_RECORD ?
+		       -E2BIG : 0;
+}
+
 static int check_hook(const struct session *s, const struct vmxscope_hook *h)
 {
-	u64 size = sizeof(struct vmxscope_record);
-	u32 i;
+	int e;
 
-	if (h->kind > VMXSCOPE_AT_VMWRITE || h->field_reg > 15 || h->value_reg > 15 || !h->address ||
-	    h->nr_fields_l1 > s->setup.nr_fields)
+	if (h->kind > VMXSCOPE_AT_TRACEPOINT || h->field_reg > 15 || h->value_reg > 15 || !h->address)
 		return -EINVAL;
-	for (i = 0; i < s->setup.nr_mems; i++)
-		if (s->mems[i].groups & h->mem_groups)
-			size += 8 + round_up(s->mems[i].size, 8);
-	if (h->flags & VMXSCOPE_HOOK_IMAGE)
-		size += s->setup.nr_fields * 8 + round_up(s->setup.nr_fields, 8);
-	return size > VMXSCOPE_MAX_RECORD ? -E2BIG : 0;
+	e = check_records(s, h, h->first_l1, h->nr_l1, h->groups_l1);
+	return e ?: check_records(s, h, h->first_l2, h->nr_l2, h->groups_l2);
+}
+
+/* Which mems a hook's groups are, once and not at every hit. */
+static int choose_mems(const struct session *s, struct hook *hook)
+{
+	const u32 groups[2] = { hook->spec.groups_l1, hook->spec.groups_l2 };
+	u32 i, level, words;
+
+	for (level = 0; level < 2; level++) {
+		u32 n = count_mems(s, groups[level], &words);
+
+		if (!n)
+			continue;
+		hook->mems[level].list = kvcalloc(n, sizeof(u16), GFP_KERNEL);
+		if (!hook->mems[level].list)
+			return -ENOMEM;
+		for (i = 0; i < s->setup.nr_mems; i++)
+			if (s->mems[i].groups & groups[level])
+				hook->mems[level].list[hook->mems[level].n++] = i;
+	}
+	return 0;
+}
+
+/* Where each mem's words begin, and under which place a field that is listed twice is known. */
+static void lay_out(struct session *s)
+{
+	u32 i, j, words = 0;
+
+	for (i = 0; i < s->setup.nr_mems; i++) {
+		s->mem_words[i] = words;
+		words += round_up(s->mems[i].size, 8) / 8;
+	}
+	s->mem_words[i] = words;
+	for (i = 0; i < s->setup.nr_fields; i++) {
+		for (j = 0; s->fields[j] != s->fields[i];)
+			j++;
+		s->same_field[i] = j;
+	}
 }
 
 static void wake_readers(struct irq_work *work)
@@ -70,19 +132,25 @@ static void wake_readers(struct irq_work *work)
 
 static void free_parts(struct session *s)
 {
-	u32 i;
+	u32 i, level;
 
 	for (i = 0; s->slots && i < s->setup.nr_slots; i++) {
 		if (s->slots[i].task)
 			put_task_struct(s->slots[i].task);
 		kvfree(s->slots[i].scratch);
+		kvfree(s->slots[i].told_all);
 	}
+	for (i = 0; s->hooks && i < s->setup.nr_hooks; i++)
+		for (level = 0; level < 2; level++)
+			kvfree(s->hooks[i].mems[level].list);
 	kvfree(s->slots);
 	kvfree(s->hooks);
 	kvfree(s->kps);
 	kvfree(s->krps);
 	kvfree(s->mems);
+	kvfree(s->mem_words);
 	kvfree(s->fields);
+	kvfree(s->same_field);
 	bitmap_free(s->unsupported);
 	ring_free(&s->ring);
 	s->slots = NULL;
@@ -90,7 +158,9 @@ static void free_parts(struct session *s)
 	s->kps = NULL;
 	s->krps = NULL;
 	s->mems = NULL;
+	s->mem_words = NULL;
 	s->fields = NULL;
+	s->same_field = NULL;
 	s->unsupported = NULL;
 }
 
@@ -107,8 +177,9 @@ static int make_slots(struct session *s)
 		slot->session = s;
 		slot->index = i;
 		slot->scratch = kvzalloc(VMXSCOPE_MAX_RECORD, GFP_KERNEL);
-		if (!slot->scratch)
+		if (!slot->scratch || make_told(s, slot))
 			return -ENOMEM;
+		slot->afresh = true;
 		hold_init(slot);
 	}
 	return 0;
@@ -123,22 +194,28 @@ static int take_lists(struct session *s)
 	int e;
 
 	s->mems = kvcalloc(max(c->nr_mems, 1u), sizeof(*s->mems), GFP_KERNEL);
+	s->mem_words = kvcalloc(c->nr_mems + 1, sizeof(*s->mem_words), GFP_KERNEL);
 	s->fields = kvcalloc(max(c->nr_fields, 1u), sizeof(*s->fields), GFP_KERNEL);
+	s->same_field = kvcalloc(max(c->nr_fields, 1u), sizeof(*s->same_field), GFP_KERNEL);
 	s->hooks = kvcalloc(c->nr_hooks, sizeof(*s->hooks), GFP_KERNEL);
 	s->kps = kvcalloc(c->nr_hooks, sizeof(*s->kps), GFP_KERNEL);
 	s->krps = kvcalloc(c->nr_hooks, sizeof(*s->krps), GFP_KERNEL);
 	s->unsupported = bitmap_zalloc(max(c->nr_fields, 1u), GFP_KERNEL);
-	if (!s->mems || !s->fields || !s->hooks || !s->kps || !s->krps || !s->unsupported)
+	if (!s->mems || !s->mem_words || !s->fields || !s->same_field || !s->hooks || !s->kps || !s->krps || !s->unsupported)
 		return -ENOMEM;
 	if (copy_from_user(s->mems, u64_to_user_ptr(c->mems), c->nr_mems * sizeof(*s->mems)) ||
 	    copy_from_user(s->fields, u64_to_user_ptr(c->fields), c->nr_fields * sizeof(*s->fields)))
 		return -EFAULT;
 	e = check_mems(s);
+	if (!e)
+		lay_out(s);
 	for (i = 0; !e && i < c->nr_hooks; i++) {
 		s->hooks[i].session = s;
 		if (copy_from_user(&s->hooks[i].spec, &from[i], sizeof(*from)))
 			return -EFAULT;
 		e = check_hook(s, &s->hooks[i].spec);
+		if (!e)
+			e = choose_mems(s, &s->hooks[i]);
 	}
 	return e;
 }
@@ -206,12 +283,17 @@ static int watch(struct session *s, const struct vmxscope_watch __user *arg)
 {
 	struct vmxscope_watch c;
 	int e, e2;
+	u32 i;
 
 	if (copy_from_user(&c, arg, sizeof(c)))
 		return -EFAULT;
 	remove_hooks(s, c.sets);
 	WRITE_ONCE(s->setup.watch.op_first, c.op_first);
 	WRITE_ONCE(s->setup.watch.op_last, c.op_last);
+	WRITE_ONCE(s->setup.watch.wake_at, c.wake_at);
+	WRITE_ONCE(s->setup.watch.hold_at, c.hold_at);
+	for (i = 0; i < s->setup.nr_slots; i++)
+		WRITE_ONCE(s->slots[i].afresh, true);
 	e = place_hooks(s, c.sets);
 	e2 = give_statuses(s, c.hooks);
 	return e ?: e2;
@@ -228,6 +310,7 @@ static int capability_msrs(struct vmxscope_msrs __user *arg)
 		c.value[i] = (u64)high << 32 | low;
 		c.known |= 1u << i;
 	}
+	c.tsc_khz = tsc_khz;
 	return copy_to_user(arg, &c, sizeof(c)) ? -EFAULT : 0;
 }
 
@@ -344,6 +427,7 @@ static __poll_t vmxscope_poll(struct file *file, poll_table *table)
 	struct session *s = file->private_data;
 
 	poll_wait(file, &s->readers, table);
+	WRITE_ONCE(s->waking, false);
 	/* `ready` never goes back, and the ring lives as long as the file. */
 	return smp_load_acquire(&s->ready) && ring_used(&s->ring) ? EPOLLIN | EPOLLRDNORM : 0;
 }

@@ -37,6 +37,12 @@ u64 ring_used(const struct ring *ring)
 	return used > ring->bytes ? ring->bytes : used;
 }
 
+/* By words: what memcpy() does byte by byte on a processor that says it is good at it, an emulated one counts as bytes. */
+static void copy_words(void *to, const void *from, unsigned long words)
+{
+	asm volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
+}
+
 /* Copies one record in, padding to the ring's end when it would wrap. False: no room, or called from within itself. */
 bool ring_write(struct ring *ring, const struct vmxscope_record *record)
 {
@@ -63,7 +69,7 @@ bool ring_write(struct ring *ring, const struct vmxscope_record *record)
 			memcpy(ring->data + at, &pad, min_t(u32, to_end, sizeof(pad)));
 			at = 0;
 		}
-		memcpy(ring->data + at, record, record->size);
+		copy_words(ring->data + at, record, record->size / 8);
 		ring->head += need;
 		smp_store_release(&ring->page->head, ring->head);
 	}

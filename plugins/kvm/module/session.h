@@ -25,6 +25,12 @@ struct ring {
 	raw_spinlock_t lock;
 };
 
+/* What the REC_CHANGES of a vCPU have told so far of one VMCS, or of memory: by place in setup's fields, or by word. */
+struct told {
+	u64 *value;
+	u8 *status;				/* enum vmxscope_field_status; 0 = nothing yet */
+};
+
 struct slot {
 	struct session *session;
 	unsigned long vcpu;			/* struct kvm_vcpu *, 0 = free */
@@ -40,12 +46,22 @@ struct slot {
 	struct callback_head work;
 	wait_queue_head_t wait;
 	void *scratch;				/* a record while it is being made; VMXSCOPE_MAX_RECORD bytes */
+	bool afresh;				/* `told` no longer holds */
+	struct told told[2];			/* of vmcs01, of vmcs02 */
+	struct told told_words;
+	void *told_all;				/* the memory of the three */
+	unsigned long known_vmcs[2];		/* struct vmcs * that was found valid, of vmcs01 and vmcs02 */
+	phys_addr_t known_pa[2];
 };
 
 struct hook {
 	struct session *session;
 	struct vmxscope_hook spec;
 	bool placed;
+	struct {
+		u16 *list;
+		u32 n;
+	} mems[2];				/* those of groups_l1, of groups_l2 */
 	union {
 		struct kprobe kp;
 		struct kretprobe krp;
@@ -61,7 +77,9 @@ struct session {
 	struct kprobe **kps;			/* nr_hooks of each: what remove_hooks() removes */
 	struct kretprobe **krps;
 	struct vmxscope_mem *mems;
+	u16 *mem_words;				/* nr_mems + 1: the first word of each, and how many there are */
 	u16 *fields;
+	u16 *same_field;			/* the first place of the same encoding */
 	unsigned long *unsupported;		/* fields that answered VMfailValid once: not asked again */
 	struct slot *slots;
 	u32 nr_slots_used;			/* grows only */
@@ -75,6 +93,7 @@ struct session {
 	struct ring ring;
 	wait_queue_head_t readers;
 	struct irq_work wake;
+	bool waking;				/* until a reader has looked */
 };
 
 /* ring.c */
@@ -84,9 +103,17 @@ bool ring_write(struct ring *ring, const struct vmxscope_record *record);
 u64 ring_used(const struct ring *ring);
 
 /* vmcs.c */
+bool peek(unsigned long address, u64 *word);
 bool follow(unsigned long vcpu, const struct vmxscope_chain *chain, unsigned long *address);
-bool loaded_vmcs(struct session *s, unsigned long vcpu, phys_addr_t *pa, bool *is_vmcs02);
-bool read_image(struct session *s, phys_addr_t expected, u32 n, u64 *values, u8 *status);
+bool loaded_vmcs(struct session *s, struct slot *slot, phys_addr_t *pa, bool *is_vmcs02);
+bool is_current_vmcs(phys_addr_t expected);
+u8 vmread_field(struct session *s, u32 field, u64 *value);
+bool read_image(struct session *s, phys_addr_t expected, u32 first, u32 n, u64 *values, u8 *status);
+
+/* changes.c */
+int make_told(struct session *s, struct slot *slot);
+void add_changes(struct session *s, const struct hook *hook, struct slot *slot, bool known, phys_addr_t pa,
+		 struct vmxscope_record *r);
 
 /* hooks.c */
 int place_hooks(struct session *s, u32 sets);

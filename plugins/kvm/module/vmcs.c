@@ -11,18 +11,30 @@
 
 #include "session.h"
 
-static bool peek(unsigned long address, void *to, size_t size)
+/* A kernel address, canonical: anything else could fault in ways that are not fixed up. */
+static bool in_kernel(unsigned long address)
 {
-	return !copy_from_kernel_nofault(to, (const void *)address, size);
+	return (long)address >> (boot_cpu_data.x86_virt_bits - 1) == -1L;
+}
+
+/* copy_from_kernel_nofault() for one word, of which the hooks read dozens at every crossing. */
+bool peek(unsigned long address, u64 *word)
+{
+	if (!in_kernel(address))
+		return false;
+	__get_kernel_nofault(word, (u64 *)address, u64, fault);
+	return true;
+fault:
+	return false;
 }
 
 bool follow(unsigned long vcpu, const struct vmxscope_chain *chain, unsigned long *address)
 {
-	unsigned long at = vcpu + chain->offset[0];
+	u64 at = vcpu + chain->offset[0];
 	u32 i;
 
 	for (i = 1; i < chain->depth; i++) {
-		if (!peek(at, &at, sizeof(at)) || !at)
+		if (!peek(at, &at) || !at)
 			return false;
 		at += chain->offset[i];
 	}
@@ -31,16 +43,23 @@ bool follow(unsigned long vcpu, const struct vmxscope_chain *chain, unsigned lon
 }
 
 /* Which VMCS KVM says is loaded for this vCPU: its physical address, and whether it is vmcs02. */
-bool loaded_vmcs(struct session *s, unsigned long vcpu, phys_addr_t *pa, bool *is_vmcs02)
+bool loaded_vmcs(struct session *s, struct slot *slot, phys_addr_t *pa, bool *is_vmcs02)
 {
-	unsigned long at, loaded, vmcs;
+	unsigned long at;
+	u64 loaded, vmcs;
 
-	if (!follow(vcpu, &s->setup.loaded_vmcs, &at) || !peek(at, &loaded, sizeof(loaded)) || !loaded)
+	if (!follow(slot->vcpu, &s->setup.loaded_vmcs, &at) || !peek(at, &loaded))
 		return false;
-	*is_vmcs02 = loaded == vcpu + s->setup.vmcs02;
-	if (!peek(loaded + s->setup.vmcs_in_loaded, &vmcs, sizeof(vmcs)) || !virt_addr_valid((void *)vmcs))
+	*is_vmcs02 = loaded == slot->vcpu + s->setup.vmcs02;
+	if (!peek(loaded + s->setup.vmcs_in_loaded, &vmcs))
 		return false;
-	*pa = virt_to_phys((void *)vmcs);
+	if (slot->known_vmcs[*is_vmcs02] != vmcs) {
+		if (!virt_addr_valid((void *)vmcs))
+			return false;
+		slot->known_vmcs[*is_vmcs02] = vmcs;
+		slot->known_pa[*is_vmcs02] = virt_to_phys((void *)vmcs);
+	}
+	*pa = slot->known_pa[*is_vmcs02];
 	return true;
 }
 
@@ -79,31 +98,47 @@ static u8 vmread(unsigned long field, u64 *value)
 	return status;
 }
 
+/* Is the current VMCS the one at `expected`? Interrupts must be off from here to the last VMREAD that relies on it. */
+bool is_current_vmcs(phys_addr_t expected)
+{
+	u64 current_pa = ~0ull;
+
+	return (cr4_read_shadow() & X86_CR4_VMXE) && vmptrst(&current_pa) && current_pa == expected;
+}
+
 /*
- * Reads the first n fields of the VMCS at `expected`, or none: false and NOT_READ unless it is the current one.
- * Interrupts are off throughout, so that no IPI can make another VMCS current in between.
- * A VMREAD of an unsupported field leaves 12 in the VM-instruction error field: each is tried once a session.
+ * One of setup's fields, of the current VMCS. A VMREAD of an unsupported one leaves 12 in the VM-instruction error field:
+ * each is tried once a session.
  */
-bool read_image(struct session *s, phys_addr_t expected, u32 n, u64 *values, u8 *status)
+u8 vmread_field(struct session *s, u32 field, u64 *value)
+{
+	u8 status = VMXSCOPE_FIELD_UNSUPPORTED;
+
+	*value = 0;
+	if (!test_bit(field, s->unsupported)) {
+		status = vmread(s->fields[field], value);
+		if (status == VMXSCOPE_FIELD_UNSUPPORTED)
+			set_bit(field, s->unsupported);
+	}
+	return status;
+}
+
+/*
+ * Reads n fields of the VMCS at `expected`, or none: false and NOT_READ unless it is the current one.
+ * Interrupts are off throughout, so that no IPI can make another VMCS current in between.
+ */
+bool read_image(struct session *s, phys_addr_t expected, u32 first, u32 n, u64 *values, u8 *status)
 {
 	u32 i;
 	unsigned long flags;
-	u64 current_pa = ~0ull;
 	bool identified;
 
 	memset(values, 0, n * sizeof(*values));
 	memset(status, VMXSCOPE_FIELD_NOT_READ, n);
 	local_irq_save(flags);
-	identified = (cr4_read_shadow() & X86_CR4_VMXE) && vmptrst(&current_pa) && current_pa == expected;
-	for (i = 0; identified && i < n; i++) {
-		if (test_bit(i, s->unsupported)) {
-			status[i] = VMXSCOPE_FIELD_UNSUPPORTED;
-			continue;
-		}
-		status[i] = vmread(s->fields[i], &values[i]);
-		if (status[i] == VMXSCOPE_FIELD_UNSUPPORTED)
-			set_bit(i, s->unsupported);
-	}
+	identified = is_current_vmcs(expected);
+	for (i = 0; identified && i < n; i++)
+		status[i] = vmread_field(s, s->same_field[first + i], &values[i]);
 	local_irq_restore(flags);
 	return identified;
 }

@@ -12,7 +12,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define VMXSCOPE_ABI 2
+#define VMXSCOPE_ABI 3
 
 #define VMXSCOPE_MAX_HOOKS 4096
 #define VMXSCOPE_MAX_MEMS 256
@@ -20,6 +20,7 @@
 #define VMXSCOPE_MAX_SLOTS 512
 #define VMXSCOPE_MAX_MEM_SIZE 4096
 #define VMXSCOPE_MAX_RECORD 16384
+#define VMXSCOPE_MAX_CHANGES 1024	/* fields and words that one HOOK_CHANGES may look at */
 #define VMXSCOPE_MIN_RING (1u << 16)
 #define VMXSCOPE_MAX_RING (1u << 26)
 #define VMXSCOPE_CHAIN 4
@@ -38,7 +39,7 @@ struct vmxscope_chain {
 struct vmxscope_mem {
 	struct vmxscope_chain chain;
 	__u32 size;			/* bytes, 1..VMXSCOPE_MAX_MEM_SIZE */
-	__u32 groups;			/* bit mask, matched with vmxscope_hook.mem_groups */
+	__u32 groups;			/* bit mask, matched with vmxscope_hook.groups_l1 and groups_l2 */
 };
 
 enum vmxscope_hook_kind {
@@ -47,23 +48,28 @@ enum vmxscope_hook_kind {
 	VMXSCOPE_AT_CALL = 2,		/* a call; RDI is the vCPU */
 	VMXSCOPE_AT_VMREAD = 3,		/* a VMREAD to a register; the vCPU is the thread's */
 	VMXSCOPE_AT_VMWRITE = 4,	/* a VMWRITE from a register; likewise */
+	VMXSCOPE_AT_TRACEPOINT = 5,	/* `address` is a struct tracepoint *, whose first argument is the vCPU */
 };
 
 #define VMXSCOPE_HOOK_IMAGE	(1u << 0)	/* read the fields of the loaded VMCS */
 #define VMXSCOPE_HOOK_PRE_ENTRY	(1u << 1)	/* KVM looks at thread work after this and before the VM-entry: hold here */
 #define VMXSCOPE_HOOK_OPTIONAL	(1u << 2)	/* setup goes on if it cannot be placed */
 #define VMXSCOPE_HOOK_LEVEL2	(1u << 3)	/* no record unless vmcs02 is the loaded VMCS; holds all the same */
+#define VMXSCOPE_HOOK_CHANGES	(1u << 4)	/* REC_CHANGES: of fields and memory, only what is new to this vCPU's REC_CHANGES */
+#define VMXSCOPE_HOOK_SILENT	(1u << 5)	/* never a record: it is there to hold */
 
 struct vmxscope_hook {
 	__u64 address;			/* of the instruction; AT_RETURN: of the function */
 	__u32 kind;			/* enum vmxscope_hook_kind */
 	__u32 flags;
-	__u32 mem_groups;
+	__u32 groups_l1, groups_l2;	/* of mems: what goes into its records with vmcs02 not loaded, and with it */
 	__u32 sets;			/* the hook is placed while one of these bits is in vmxscope_watch.sets */
 	__u32 raise_l1;			/* stop classes raised when it fires with a VMCS other than vmcs02 loaded */
 	__u32 raise_l2;			/* … with vmcs02 loaded */
-	__u16 nr_fields_l1;		/* HOOK_IMAGE: the first so many fields are read of a VMCS other than vmcs02 */
+	__u16 first_l1, nr_l1;		/* HOOK_IMAGE, HOOK_CHANGES: the part of setup's fields that is read of a VMCS other than vmcs02 */
+	__u16 first_l2, nr_l2;		/* … of vmcs02 */
 	__u8 field_reg, value_reg;	/* AT_VMREAD, AT_VMWRITE: register numbers of the operands, 0 = RAX … 15 = R15 */
+	__u16 reserved;
 	__s32 status;			/* out: 0, or the negative errno of placing it */
 };
 
@@ -75,6 +81,8 @@ struct vmxscope_watch {
 	__u64 hooks;			/* struct vmxscope_hook *: read at setup; status is written back */
 	__u32 sets;
 	__s32 op_first, op_last;	/* encodings, inclusive, of the accesses that AT_VMREAD and AT_VMWRITE record */
+	__u32 wake_at;			/* readers are woken when so many bytes of the ring are used */
+	__u32 hold_at;			/* vCPUs are held at their next PRE_ENTRY when so many are; 0 = never */
 	__u32 reserved;
 };
 
@@ -131,6 +139,7 @@ enum vmxscope_record_type {
 	VMXSCOPE_REC_OP = 2,		/* regs[0] = encoding, regs[1] = value */
 	VMXSCOPE_REC_HELD = 3,		/* the vCPU sleeps before its next VM-entry */
 	VMXSCOPE_REC_RELEASED = 4,	/* it goes on; regs[0] = enum vmxscope_released */
+	VMXSCOPE_REC_CHANGES = 5,
 };
 
 enum vmxscope_released { VMXSCOPE_BY_AGENT = 0, VMXSCOPE_BY_KILL = 1, VMXSCOPE_BY_WATCHDOG = 2 };
@@ -138,12 +147,20 @@ enum vmxscope_released { VMXSCOPE_BY_AGENT = 0, VMXSCOPE_BY_KILL = 1, VMXSCOPE_B
 #define VMXSCOPE_REC_LEVEL2	(1u << 0)	/* vmcs02 was the loaded VMCS */
 #define VMXSCOPE_REC_IDENTIFIED	(1u << 1)	/* the current VMCS was the loaded one, so the image was read */
 #define VMXSCOPE_REC_VALUE	(1u << 2)	/* REC_OP: regs[1] is valid */
+#define VMXSCOPE_REC_AFRESH	(1u << 3)	/* REC_CHANGES: what this vCPU's earlier ones told no longer holds */
 
 /*
- * Then, for REC_HOOK: every mem of the hook's groups, in setup order, as a __u64 status (0 = read)
- * and its bytes rounded up to 8; then, with HOOK_IMAGE: record.nr_fields __u64 values, then as
- * many __u8 enum vmxscope_field_status, rounded up to 8.
+ * Then, for REC_HOOK: every mem of the groups, in setup order, as a __u64 status (0 = read)
+ * and its bytes rounded up to 8; then, with HOOK_IMAGE: record.nr __u64 values, then as
+ * many __u8 enum vmxscope_field_status, rounded up to 8, of the fields from record.first on.
+ *
+ * For REC_CHANGES: record.nr __u64 values, then as many __u16 of what they are, rounded up to 8:
+ * the index of a field of the loaded VMCS, or CHANGE_MEM + that of a word (8 bytes) of all mems in setup order, each
+ * beginning with a word of its own. With CHANGE_STATUS there is no value but a status instead: of the field, enum
+ * vmxscope_field_status; of the mem that begins with that word, that it cannot be read.
  */
+#define VMXSCOPE_CHANGE_MEM	0x4000u
+#define VMXSCOPE_CHANGE_STATUS	0x8000u
 struct vmxscope_record {
 	__u32 size;			/* bytes, a multiple of 8, this header included */
 	__u16 type;
@@ -153,7 +170,7 @@ struct vmxscope_record {
 	__u64 tsc;
 	__u64 lost;			/* records of this slot lost before this one, since setup */
 	__u32 flags;
-	__u32 nr_fields;		/* of the image */
+	__u16 first, nr;		/* of the image's fields; REC_CHANGES: nr changes */
 	__u64 regs[6];			/* rdi rsi rdx rcx r8 rax at the hook */
 };
 
@@ -171,7 +188,7 @@ enum vmxscope_field_status {
 struct vmxscope_msrs {
 	__u64 value[VMXSCOPE_NR_MSRS];
 	__u32 known;			/* bit i: the processor has MSR FIRST_MSR + i */
-	__u32 reserved;
+	__u32 tsc_khz;			/* of this processor's TSC, as the kernel measured it */
 };
 
 #define VMXSCOPE_IOC_SETUP	_IOW('V', 0x01, struct vmxscope_setup)

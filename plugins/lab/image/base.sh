@@ -2,6 +2,7 @@
 # the network driver and QEMU. Sourced by build, after kernel.sh. Sets: system_dir.
 
 readonly qemu=/usr/bin/qemu-system-x86_64
+readonly trace_cmd=/usr/bin/trace-cmd  # the kernel's own tracing, to compare with (tests/bench/record_cost)
 # QEMU's firmware for a PC without display, and its loaders of multiboot, PVH and Linux kernels.
 readonly qemu_firmware="/usr/share/seabios/bios-256k.bin /usr/share/seabios/bios-microvm.bin /usr/share/qemu/qboot.rom
     /usr/share/qemu/bios-microvm.bin /usr/share/qemu/kvmvapic.bin /usr/share/qemu/linuxboot.bin
@@ -17,12 +18,12 @@ module_files() {  # the files of kvm_intel and what it needs, in load order
 
 # Libraries of the agent that QEMU does not need: they rarely change, so they need not be sent to each lab.
 agent_libraries() {
-    ldconfig -p | sed -nE 's/^[[:space:]]*(libstdc\+\+\.so\.6|libfmt\.so\.9|libZydis\.so\.4\.0|libZycore\.so\.1\.4|libbpf\.so\.1) .*x86-64.* => (.*)/\2/p'
+    ldconfig -p | sed -nE 's/^[[:space:]]*(libstdc\+\+\.so\.6|libfmt\.so\.9|libZydis\.so\.4\.0|libZycore\.so\.1\.4|libbpf\.so\.1|libzstd\.so\.1|libxxhash\.so\.0) .*x86-64.* => (.*)/\2/p'
 }
 
 base_libraries() {
     # shellcheck disable=SC2046
-    libraries_of "$qemu" $(agent_libraries)
+    libraries_of "$qemu" "$trace_cmd" $(agent_libraries)
     agent_libraries
 }
 
@@ -30,7 +31,7 @@ base_inputs() {
     echo "$release $image_version"
     cat "$image_source"/{base.sh,init,lab-shell,lab-load}
     # shellcheck disable=SC2046,SC2086 # lists of paths without blanks
-    stat_of /bin/busybox "$qemu" $(base_libraries) $qemu_firmware
+    stat_of /bin/busybox "$qemu" "$trace_cmd" $(base_libraries) $qemu_firmware
 }
 
 add_file() {  # add_file ROOT PATH…: into ROOT at the same path, links followed
@@ -81,7 +82,7 @@ pack_base() (
     install -m 755 "$image_source"/lab-{shell,load} "$root/bin/"
     echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"
     # shellcheck disable=SC2046,SC2086
-    add_file "$root" "$qemu" $(base_libraries) $qemu_firmware
+    add_file "$root" "$qemu" "$trace_cmd" $(base_libraries) $qemu_firmware
     pack_cpio "$root" "$1/iso/base.cpio"
     rm -rf "$root"
 )
