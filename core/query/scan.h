@@ -16,7 +16,7 @@ struct ScanOptions {
     bool durations = false;   // rows come with their durations, also when the query needs none
     bool everything = false;  // rows that do not match come, too; with their transitions only if the query needed them
     /// Told how far it is (0…1) after every block; false asks for the end.
-    std::function<bool(double)> progress;
+    std::function<bool(double)> progress = {};
 };
 
 struct Scanned {
