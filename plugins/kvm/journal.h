@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 
 #include "core/target.h"
@@ -15,8 +16,8 @@ class Journal {
     /// `most_bytes`: of the past.
     explicit Journal(std::size_t most_bytes);
 
-    /// Its seq is one more than last().
-    void add(nested::Transition t);
+    /// Its seq is one more than last(). `quick`: nobody will step to it; it is not kept as it is but only in a block.
+    void add(nested::Transition t, bool quick = false);
 
     std::uint64_t first() const { return past_.first(); }  // 0 = none yet
     std::uint64_t last() const { return last_; }
@@ -32,6 +33,7 @@ class Journal {
     std::deque<nested::Transition> newest_;  // consecutive seq
     core::trace::Past past_;                 // all of them
     std::uint64_t last_ = 0;
+    std::map<std::uint32_t, std::uint64_t> last_of_;  // seq of each vCPU's newest
 };
 
 }  // namespace vmxscope::kvm

@@ -233,7 +233,7 @@ void KvmTarget::give_reason(const Slot& slot, const Sample& end, Transition& t) 
 void KvmTarget::keep(Slot& slot, Transition t) {
     slot.assembler.number(t, journal_.last() + 1);
     lost_ += t.lost_before;
-    journal_.add(std::move(t));
+    journal_.add(std::move(t), slot.recorded);
 }
 
 void KvmTarget::take_sample(Slot& slot, const Sample& sample) {

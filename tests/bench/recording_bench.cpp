@@ -95,7 +95,7 @@ void round_trips(benchmark::State& state) {
             for (const kvm::Sample& s : samples)
                 for (nested::Transition& t : assembler.take(s)) {
                     assembler.number(t, journal.last() + 1);
-                    journal.add(std::move(t));
+                    journal.add(std::move(t), true);
                 }
         }
     }
