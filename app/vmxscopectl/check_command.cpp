@@ -5,7 +5,6 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
-#include <numeric>
 
 #include <fmt/format.h>
 
@@ -13,6 +12,7 @@
 #include "core/cpu_catalog.h"
 #include "core/entry_report.h"
 #include "core/import/import.h"
+#include "core/near_name.h"
 
 namespace vmxscope::app {
 namespace {
@@ -39,28 +39,10 @@ constexpr std::string_view kExamples =
     "  vmxscopectl check vmcs12.bin --set GUEST_CR0=0x31   what if\n"
     "  vmxscopectl check --list                            the rules";
 
-/// Single-character edits from one to the other.
-std::size_t distance(std::string_view a, std::string_view b) {
-    std::vector<std::size_t> row(b.size() + 1);
-    std::iota(row.begin(), row.end(), std::size_t{0});
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        std::size_t diagonal = std::exchange(row[0], i + 1);
-        for (std::size_t j = 0; j < b.size(); ++j) {
-            const std::size_t changed = diagonal + (a[i] != b[j]);
-            diagonal = row[j + 1];
-            row[j + 1] = std::min({changed, row[j] + 1, row[j + 1] + 1});
-        }
-    }
-    return row.back();
-}
-
 std::string_view closest_field(std::string_view name) {
-    const auto fields = vmx::all_fields();
-    return std::min_element(fields.begin(), fields.end(),
-                            [name](const vmx::FieldInfo& a, const vmx::FieldInfo& b) {
-                                return distance(name, a.name) < distance(name, b.name);
-                            })
-        ->name;
+    std::vector<std::string_view> names;
+    for (const vmx::FieldInfo& f : vmx::all_fields()) names.push_back(f.name);
+    return core::nearest_name(name, names);
 }
 
 /// Decimal, or hexadecimal after "0x".
