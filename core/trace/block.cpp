@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
-#include "core/trace/block_columns.h"
+#include "core/trace/block_parts.h"
 
 namespace vmxscope::core::trace {
 namespace {
@@ -17,7 +17,8 @@ using nested::Transition;
 // The head, byte by byte; docs/trace-format.md.
 constexpr std::uint32_t kMagic = 0x42545856;  // "VXTB"
 constexpr std::uint8_t kVersion = 1;
-constexpr std::size_t kChecked = kBlockHeadSize - 4;  // the head's own checksum is its last member
+constexpr std::size_t kColumnsSize = 52, kColumnsSum = 60, kBodySum = 64, kHeadSum = 68;
+static_assert(kHeadSum + 4 == kBlockHeadSize);
 
 std::uint32_t checksum(std::span<const std::byte> bytes) {
     return static_cast<std::uint32_t>(XXH3_64bits(bytes.data(), bytes.size()));
@@ -27,8 +28,8 @@ struct Sums {
     std::uint32_t columns = 0, body = 0;
 };
 
-void put_head(Bytes& out, const BlockHead& head, const Sums& sums) {
-    const std::size_t begin = out.size();
+/// But for the checksums: seal_block().
+void put_head(Bytes& out, const BlockHead& head) {
     put_fixed(out, kMagic, 4);
     put_fixed(out, kVersion, 1);
     put_fixed(out, 0, 3);
@@ -37,14 +38,12 @@ void put_head(Bytes& out, const BlockHead& head, const Sums& sums) {
     put_fixed(out, head.count, 4);
     put_fixed(out, head.columns - kBlockHeadSize, 4);
     put_fixed(out, head.size - head.columns, 4);
-    put_fixed(out, sums.columns, 4);
-    put_fixed(out, sums.body, 4);
-    put_fixed(out, checksum(std::span(out).subspan(begin, kChecked)), 4);
+    put_fixed(out, 0, kBlockHeadSize - kColumnsSum);
 }
 
 Sums sums_of(std::span<const std::byte> head) {
-    return {static_cast<std::uint32_t>(get_fixed(head.subspan(60, 4))),
-            static_cast<std::uint32_t>(get_fixed(head.subspan(64, 4)))};
+    return {static_cast<std::uint32_t>(get_fixed(head.subspan(kColumnsSum, 4))),
+            static_cast<std::uint32_t>(get_fixed(head.subspan(kBodySum, 4)))};
 }
 
 tl::unexpected<Error> damaged(const BlockHead& head, std::string_view what) {
@@ -61,6 +60,17 @@ Result<void> open_columns(ColumnsReader& columns, std::span<const std::byte> blo
     return columns.open(section, {head.first_seq, head.first_tsc, head.count}).map_error([&](const Error& e) {
         return damaged(head, e.what).value();
     });
+}
+
+void seal_block(std::span<std::byte> block) {
+    const auto put = [&](std::size_t at, std::uint32_t sum) {
+        for (std::size_t i = 0; i < 4; ++i) block[at + i] = static_cast<std::byte>(sum >> (8 * i));
+    };
+    const auto sections = block.subspan(kBlockHeadSize);
+    const auto columns = std::min<std::size_t>(get_fixed(block.subspan(kColumnsSize, 4)), sections.size());
+    put(kColumnsSum, checksum(sections.first(columns)));
+    put(kBodySum, checksum(sections.subspan(columns)));
+    put(kHeadSum, checksum(block.first(kHeadSum)));
 }
 
 struct BlockBuilder::State {
@@ -103,11 +113,11 @@ Bytes BlockBuilder::State::block(bool compress) {
     head.columns = kBlockHeadSize + sections.size();
     compressor.section(sections, payload.streams(), compress);
     head.size = kBlockHeadSize + sections.size();
-    const std::size_t split = head.columns - kBlockHeadSize;
     Bytes out;
     out.reserve(head.size);
-    put_head(out, head, {checksum(std::span(sections).first(split)), checksum(std::span(sections).subspan(split))});
+    put_head(out, head);
     out.insert(out.end(), sections.begin(), sections.end());
+    seal_block(out);
     return out;
 }
 
@@ -164,7 +174,7 @@ Result<BlockHead> block_head(std::span<const std::byte> bytes) {
     if (in.fixed(4) != kMagic) return fail("This is not a block of transitions.");
     const std::uint64_t version = in.fixed(1);
     in.take(3);
-    if (checksum(bytes.first(kChecked)) != get_fixed(bytes.subspan(kChecked, 4)))
+    if (checksum(bytes.first(kHeadSum)) != get_fixed(bytes.subspan(kHeadSum, 4)))
         return fail("The head of a block is damaged: its checksum does not fit.");
     if (version != kVersion)
         return fail(

@@ -84,7 +84,8 @@ Bytes file_index(std::span<const IndexEntry> blocks, std::uint64_t at) {
 }
 
 std::optional<Trailer> parse_trailer(std::span<const std::byte> bytes) {
-    if (bytes.size() != kTrailerSize || get_fixed(bytes.subspan(28)) != kTrailerMagic) return std::nullopt;
+    if (bytes.size() != kTrailerSize || get_fixed(bytes.subspan(24)) != std::uint64_t{kTrailerMagic} << 32)
+        return std::nullopt;
     return Trailer{get_fixed(bytes.subspan(0, 8)), get_fixed(bytes.subspan(8, 8)), get_fixed(bytes.subspan(16, 8))};
 }
 

@@ -7,12 +7,11 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
-#include <ranges>
 
 #include <fmt/format.h>
 
 #include "core/fd.h"
-#include "core/trace/block_columns.h"
+#include "core/trace/block_parts.h"
 #include "core/trace/file_format.h"
 
 namespace vmxscope::core::trace {
@@ -276,8 +275,8 @@ std::uint64_t Trace::at_tsc(std::uint64_t tsc) const {
         if (block(i).first_tsc > tsc) continue;
         const auto rows = digests(i);
         if (!rows) return block(i).first_seq;
-        for (const Digest& d : *rows | std::views::reverse)
-            if (d.tsc <= tsc) return d.seq;
+        const auto found = std::find_if(rows->rbegin(), rows->rend(), [&](const Digest& d) { return d.tsc <= tsc; });
+        if (found != rows->rend()) return found->seq;
     }
     return first();
 }
