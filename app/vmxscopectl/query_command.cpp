@@ -46,19 +46,35 @@ class Output {
     /// False: nobody reads it any more.
     virtual bool match(const Row& row) = 0;
     virtual void end(const query::Scanned&) {}
+    bool flush() {
+        const bool said = buffer_.empty() || say(buffer_);
+        buffer_.clear();
+        return said;
+    }
     bool whole = false, durations = false;  // what rows must have
+
+  protected:
+    /// On stdout: to people at once, to programs by the block.
+    bool put(std::string_view text) {
+        constexpr std::size_t enough = 1 << 16;
+        buffer_ += text;
+        return (buffer_.size() < enough && !stdout_is_terminal()) || flush();
+    }
+
+  private:
+    std::string buffer_;
 };
 
 class Headlines : public Output {
   public:
     Headlines() { whole = true; }
-    bool match(const Row& row) override { return say(core::headline(*row.transition) + "\n"); }
+    bool match(const Row& row) override { return put(core::headline(*row.transition) + "\n"); }
 };
 
 class JsonLines : public Output {
   public:
     JsonLines() { whole = true; }
-    bool match(const Row& row) override { return say(core::to_line(core::to_json(*row.transition)) + "\n"); }
+    bool match(const Row& row) override { return put(core::to_line(core::to_json(*row.transition)) + "\n"); }
 };
 
 class Count : public Output {
@@ -66,7 +82,7 @@ class Count : public Output {
     explicit Count(bool json) : json_(json) {}
     bool match(const Row&) override { return true; }
     void end(const query::Scanned& s) override {
-        say(json_ ? fmt::format("{{\"count\":{}}}\n", s.matches) : fmt::format("{}\n", s.matches));
+        put(json_ ? fmt::format("{{\"count\":{}}}\n", s.matches) : fmt::format("{}\n", s.matches));
     }
 
   private:
@@ -90,7 +106,7 @@ class Table : public OfColumns {
         std::string head;
         for (std::size_t i = 0; i < columns_.size(); ++i)
             head += fmt::format("{}{:<{}}", i ? "  " : "", columns_.query(i).text(), width(i));
-        say(ended(std::move(head)));
+        put(ended(std::move(head)));
     }
     bool match(const Row& row) override {
         std::string line;
@@ -100,7 +116,7 @@ class Table : public OfColumns {
                 if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
             line += fmt::format("{}{:<{}}", i ? "  " : "", text.empty() ? "-" : text, width(i));
         }
-        return say(ended(std::move(line)));
+        return put(ended(std::move(line)));
     }
 
   private:
@@ -114,15 +130,15 @@ class Table : public OfColumns {
 class Csv : public OfColumns {
   public:
     Csv(const std::vector<Query>& queries, std::uint64_t tsc_khz) : OfColumns(queries, tsc_khz) {
-        say(columns_.csv_head() + "\n");
+        put(columns_.csv_head() + "\n");
     }
-    bool match(const Row& row) override { return say(columns_.csv_line(row) + "\n"); }
+    bool match(const Row& row) override { return put(columns_.csv_line(row) + "\n"); }
 };
 
 class JsonColumns : public OfColumns {
   public:
     using OfColumns::OfColumns;
-    bool match(const Row& row) override { return say(core::to_line(columns_.json(row)) + "\n"); }
+    bool match(const Row& row) override { return put(core::to_line(columns_.json(row)) + "\n"); }
 };
 
 class CountBy : public OfColumns {
@@ -142,7 +158,7 @@ class CountBy : public OfColumns {
         std::stable_sort(sorted.begin(), sorted.end(),
                          [](const Entry& a, const Entry& b) { return a.second > b.second; });
         for (const auto& [key, count] : sorted)
-            if (!say(json_ ? json_line(key, count) : text_line(key, count))) return;
+            if (!put(json_ ? json_line(key, count) : text_line(key, count))) return;
     }
 
   private:
@@ -184,7 +200,7 @@ class Histogram : public OfColumns {
         if (by_power() && !counts_.empty())  // empty ones in between have their lines, too
             for (std::uint64_t b = counts_.begin()->first; b < counts_.rbegin()->first; ++b) counts_[b];
         for (const auto& [bucket, count] : counts_)
-            if (!say(json_ ? json_line(bucket, count) : text_line(bucket, count, most))) return;
+            if (!put(json_ ? json_line(bucket, count) : text_line(bucket, count, most))) return;
         if (unknown_ > 0) remark(fmt::format("Of {} the value is not known.", unknown_));
     }
 
@@ -309,6 +325,7 @@ int run_query(const Options& o) {
     });
     progress.clear();
     if (!interrupted()) (*output)->end(scanned);
+    (*output)->flush();
     return report_scan(scanned);
 }
 
