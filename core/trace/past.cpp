@@ -20,6 +20,9 @@ struct Past::State {
     std::uint64_t dropped = 0;
     // The block that was last looked into; of the one under way, as it was then.
     std::optional<BlockReader> reader;
+    // The digests that were last asked for, and which.
+    std::vector<Digest> digests;
+    std::optional<std::pair<std::uint64_t, ChangedFields>> changed;  // by the block's first seq
 
     State(std::size_t m, const BlockLimits& limits) : most(m), builder(limits) {}
 
@@ -101,6 +104,48 @@ Result<nested::Transition> Past::transition(std::uint64_t seq) const {
     if (!t) return tl::unexpected(t.error());
     if (!*t) return missing();
     return **t;
+}
+
+std::uint64_t Past::at_tsc(std::uint64_t tsc) const {
+    const auto newest = [tsc](std::span<const Digest> digests) -> std::uint64_t {
+        const auto found =
+            std::find_if(digests.rbegin(), digests.rend(), [&](const Digest& d) { return d.tsc <= tsc; });
+        return found == digests.rend() ? 0 : found->seq;
+    };
+    const State& s = *state_;
+    if (s.builder.count() > 0)
+        if (const auto digests = digests_at(s.under_way); digests && newest(*digests)) return newest(*digests);
+    for (auto kept = s.blocks.rbegin(); kept != s.blocks.rend(); ++kept) {
+        if (kept->head.first_tsc > tsc) continue;
+        const auto digests = digests_at(kept->head.first_seq);
+        if (digests && newest(*digests)) return newest(*digests);
+    }
+    return first();
+}
+
+Result<std::span<const Digest>> Past::digests_at(std::uint64_t seq) const {
+    State& s = *state_;
+    const auto* const kept = s.find(seq);
+    if (!kept && (s.builder.count() == 0 || seq > last())) return std::span<const Digest>();
+    const std::uint64_t from = kept ? kept->head.first_seq : s.under_way, to = kept ? kept->head.last_seq : last();
+    if (s.digests.empty() || s.digests.front().seq != from || s.digests.back().seq != to) {
+        auto made = block_digests(kept ? kept->bytes : s.builder.peek());
+        if (!made) return tl::unexpected(made.error());
+        s.digests = std::move(*made);
+    }
+    return std::span<const Digest>(s.digests);
+}
+
+std::optional<ChangedFields> Past::changed_at(std::uint64_t seq) const {
+    State& s = *state_;
+    const auto* const kept = s.find(seq);
+    if (!kept) return std::nullopt;
+    if (!s.changed || s.changed->first != kept->head.first_seq) {
+        const auto made = block_changes(kept->bytes);
+        if (!made) return std::nullopt;
+        s.changed.emplace(kept->head.first_seq, *made);
+    }
+    return s.changed->second;
 }
 
 Bytes Past::block_from(std::uint64_t seq) {
