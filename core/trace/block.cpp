@@ -38,7 +38,7 @@ void put_head(Bytes& out, const BlockHead& head) {
     put_fixed(out, head.count, 4);
     put_fixed(out, head.columns - kBlockHeadSize, 4);
     put_fixed(out, head.size - head.columns, 4);
-    put_fixed(out, 0, kBlockHeadSize - kColumnsSum);
+    out.resize(kBlockHeadSize);
 }
 
 Sums sums_of(std::span<const std::byte> head) {

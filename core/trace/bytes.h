@@ -31,7 +31,7 @@ inline void put_text(Bytes& out, std::string_view text) {
     const auto bytes = std::as_bytes(std::span(text));
     out.insert(out.end(), bytes.begin(), bytes.end());
 }
-/// The lowest `size` bytes.
+/// The lowest `size` bytes, of 8 at most.
 inline void put_fixed(Bytes& out, std::uint64_t value, std::size_t size) {
     for (std::size_t i = 0; i < size; ++i) put_byte(out, static_cast<std::uint8_t>(value >> (8 * i)));
 }

@@ -37,10 +37,19 @@ void must(const Result<void>& done) {
     std::exit(1);
 }
 
-void golden(const std::filesystem::path& path, std::size_t count, std::size_t block) {
+/// Round trips, and behind them a few transitions whose every member has any value.
+void golden(const std::filesystem::path& path, std::size_t count, std::size_t block, std::size_t others) {
     auto writer = Writer::create(path, info(), {.transitions = block}, true).value();
     test::RoundTrips source(1, 2);
-    for (std::size_t i = 0; i < count; ++i) must(writer.add(source.next()));
+    std::uint64_t seq = 0;
+    for (std::size_t i = 0; i < count; ++i) must(writer.add(source.next())), ++seq;
+    must(writer.flush());
+    std::mt19937_64 random(1);
+    for (std::size_t i = 0; i < others; ++i) {
+        auto t = vmxscope::nested::random_transition(random);
+        t.seq = seq += 10;
+        must(writer.add(t));
+    }
     must(writer.finish());
 }
 
@@ -65,14 +74,14 @@ void corpus(const std::filesystem::path& folder) {
         if (any.count()) put(folder / ("any-" + std::to_string(count)), any.peek());
         put(folder / ("compressed-" + std::to_string(count)), trips.take());
     }
-    golden(folder / "file", 12, 6);
+    golden(folder / "file", 12, 6, 0);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
     const std::string_view what = argc == 3 ? argv[1] : "";
-    if (what == "golden") return golden(argv[2], 200, 50), 0;
+    if (what == "golden") return golden(argv[2], 120, 40, 4), 0;
     if (what == "corpus") return corpus(argv[2]), 0;
     std::fprintf(stderr, "usage: %s golden FILE | corpus FOLDER\n", argv[0]);
     return 2;
