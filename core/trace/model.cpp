@@ -76,7 +76,7 @@ VcpuModel& Model::vcpu(std::uint32_t id) {
 Slot& Model::slot(VcpuModel& vcpu, const Row& row) {
     if (row.reason.known()) vcpu.reason = static_cast<std::uint8_t>(row.reason.bits & 0x7f);
     const auto kind = static_cast<std::size_t>(row.kind);
-    Slot*& slot = vcpu.slots[kind * 128 + vcpu.reason];
+    Slot*& slot = vcpu.by_reason[kind * 128 + vcpu.reason];
     if (!slot) {
         if (slots_used_ == slots_.size()) slots_.push_back(std::make_unique<Slot>());
         slot = slots_[slots_used_++].get();

@@ -129,7 +129,7 @@ struct VcpuModel {
     std::array<Image, 7> vmcs01;  // by kind
     Image vmcs12_before, vmcs12_after, vmcs02_before, vmcs02_after;
     std::array<vmx::Value, kNumbers> numbers{};  // of the previous transition
-    std::array<Slot*, 7 * 128> slots{};
+    std::array<Slot*, 7 * 128> by_reason{};
     std::array<Slot*, 7> newest{};               // of a kind
     std::uint8_t reason = 0;                     // the newest exit's, its lowest seven bits
     std::uint32_t changed12 = 0, changed02 = 0;  // lists: what the transition before changed from before to after
