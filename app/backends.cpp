@@ -3,6 +3,7 @@
 #include "core/rsp/remote_target.h"
 #include "plugins/kvm/kvm_backend.h"
 #include "plugins/lab/backend.h"
+#include "plugins/replay/replay_backend.h"
 
 namespace vmxscope::app {
 
@@ -12,6 +13,7 @@ core::Backends make_backends() {
     all.add(lab::lab_backend());
     all.add(core::rsp::unix_backend());
     all.add(core::rsp::tcp_backend());
+    all.add(replay::replay_backend());
     return all;
 }
 

@@ -75,6 +75,10 @@ Result<std::vector<std::byte>> Target::past(std::uint64_t from) {
     return block.take();
 }
 
+Result<void> Target::resume_back(std::optional<StepKind>, std::optional<std::uint32_t>) {
+    return fail("This target cannot go back: a guest runs only forward.", "A recording of it can (vmxscopectl record).");
+}
+
 Result<void> Target::record(const RecordSettings&) {
     return not_served("record without stepping");
 }
@@ -115,10 +119,14 @@ Result<std::unique_ptr<Target>> Backends::attach(std::string_view uri, const Pro
     const std::string_view scheme = uri.substr(0, colon);
     const std::string_view rest = colon == std::string_view::npos ? "" : uri.substr(colon + 1);
     std::string known;
+    Backend* traces = nullptr;
     for (const auto& backend : backends_) {
         if (backend->scheme() == scheme) return backend->attach(rest, progress);
+        // After all schemes: a path may have a colon in it.
+        if (backend->scheme() == kTraceScheme) traces = backend.get();
         known += fmt::format("{}{}:", known.empty() ? "" : ", ", backend->scheme());
     }
+    if (traces && uri.ends_with(kTraceSuffix)) return traces->attach(uri, progress);
     return fail(
         fmt::format("'{}' is not a target.", uri),
         fmt::format("A target begins with one of {}. List those that there are with: vmxscopectl targets.", known));

@@ -59,11 +59,12 @@ struct Stop {
         Transition,   // `seq` is the transition it stopped at
         Interrupted,  // by interrupt(); `seq` is the newest transition of that vCPU (0 = none)
         GuestGone,    // the guest ended; nothing more will come
+        End,          // a recording ends, or begins, here: `seq` is its outermost transition. The target can be used on
     };
     Why why = Why::Transition;
     std::uint32_t vcpu = 0;
     std::uint64_t seq = 0;
-    std::string text;  // for GuestGone: what is known of it
+    std::string text;  // for GuestGone and End: what is known of it
 };
 
 /// What one vCPU is to do on resume().
@@ -120,6 +121,11 @@ class Target {
 
     // What not every target can do; by default an Error that says so.
 
+    /// Lets it go back, which a recording can: to the next transition of that kind before the one where it is, of one vCPU or
+    /// of any; without a kind, to the beginning. wait() then reports it.
+    virtual Result<void> resume_back(std::optional<StepKind> step, std::optional<std::uint32_t> vcpu);
+    virtual bool goes_back() const { return false; }
+
     /// To be called while held: from the next resume() to the next stop vCPUs are watched as a recording wants it, cheaply.
     virtual Result<void> record(const RecordSettings& settings);
 
@@ -164,11 +170,15 @@ class Backend {
     virtual Result<std::unique_ptr<Target>> attach(std::string_view rest, const Progress& progress) = 0;
 };
 
+/// Trace files are attached to as "trace:FILE", or by a path with this end.
+inline constexpr std::string_view kTraceScheme = "trace", kTraceSuffix = ".vxt";
+
 class Backends {
   public:
     void add(std::unique_ptr<Backend> backend);
     std::vector<TargetName> list() const;
-    /// `uri` = "scheme:rest" ("kvm" alone = "kvm:"). An unknown scheme is an Error that names the known ones.
+    /// `uri` = "scheme:rest" ("kvm" alone = "kvm:"), or the path of a trace file (.vxt), for "trace:PATH". An unknown scheme
+    /// is an Error that names the known ones.
     Result<std::unique_ptr<Target>> attach(std::string_view uri, const Progress& progress) const;
 
   private:

@@ -21,6 +21,10 @@ class WrappedTarget : public Target {
     Result<History> history() override { return explained(inner_->history()); }
     Result<nested::Transition> transition(std::uint64_t seq) override { return explained(inner_->transition(seq)); }
     Result<std::vector<std::byte>> past(std::uint64_t from) override { return explained(inner_->past(from)); }
+    Result<void> resume_back(std::optional<StepKind> step, std::optional<std::uint32_t> vcpu) override {
+        return explained(inner_->resume_back(step, vcpu));
+    }
+    bool goes_back() const override { return inner_->goes_back(); }
     Result<void> record(const RecordSettings& settings) override { return explained(inner_->record(settings)); }
     Result<void> set_evidence(nested::EvidenceScope scope) override { return explained(inner_->set_evidence(scope)); }
     Result<TargetCapabilities> capabilities() override { return explained(inner_->capabilities()); }

@@ -162,7 +162,7 @@ Result<std::string> monitor_text(const MonitorCommand& command, Target& target, 
 
 std::string step_text(Target& target, const Stop& stop, StepKind kind, bool gave_up) {
     if (stop.why == Stop::Why::GuestGone) return fmt::format("The guest has ended. {}\n", stop.text);
-    std::string text;
+    std::string text = stop.why == Stop::Why::End ? stop.text + "\n" : "";
     if (gave_up) text += fmt::format("No {} came in ten seconds; the guest was stopped where it is.\n", describe(kind));
     if (stop.seq != 0) {
         const auto t = target.transition(stop.seq);

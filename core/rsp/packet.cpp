@@ -135,6 +135,7 @@ constexpr std::pair<Stop::Why, std::string_view> kWhys[] = {
     {Stop::Why::Attached, "attached"},
     {Stop::Why::Transition, "transition"},
     {Stop::Why::Interrupted, "interrupted"},
+    {Stop::Why::End, "end"},
 };
 constexpr std::string_view kFailed = "failed";
 
@@ -144,9 +145,10 @@ std::string stop_reply(const Stop& stop, bool multiprocess) {
     const auto why =
         std::find_if(std::begin(kWhys), std::end(kWhys), [&](const auto& w) { return w.first == stop.why; });
     if (why == std::end(kWhys)) return multiprocess ? fmt::format("W00;process:{:x}", kProcess) : "W00";
-    // SIGINT for an interrupt, SIGTRAP for the rest: gdb tells its user which.
-    return fmt::format("T{:02x}thread:{};vmxwhy:{};vmxseq:{:x};", stop.why == Stop::Why::Interrupted ? 2 : 5,
-                       thread_text(stop.vcpu, multiprocess), why->second, stop.seq);
+    // SIGINT for an interrupt, SIGTRAP for the rest: gdb tells its user which. "replaylog" is its word for a recording's end.
+    return fmt::format("T{:02x}thread:{};{}vmxwhy:{};vmxseq:{:x};", stop.why == Stop::Why::Interrupted ? 2 : 5,
+                       thread_text(stop.vcpu, multiprocess), stop.why == Stop::Why::End ? "replaylog:end;" : "",
+                       why->second, stop.seq);
 }
 
 std::string failed_reply(std::string_view sentence) {

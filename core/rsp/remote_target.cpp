@@ -148,7 +148,7 @@ void RemoteTarget::take_stop(std::string_view packet) {
     running_ = false;
     auto stop = parse_stop_reply(packet);
     while (console_.ends_with('\n')) console_.pop_back();
-    if (stop && stop->why == Stop::Why::GuestGone) stop->text = console_;
+    if (stop && (stop->why == Stop::Why::GuestGone || stop->why == Stop::Why::End)) stop->text = console_;
     console_.clear();
     stops_.push_back(std::move(stop));
 }

@@ -123,7 +123,10 @@ Session::Reply Session::last_stop(std::string_view) {
 
 Session::Reply Session::resume(const std::vector<Action>& actions) {
     if (awaiting_ != Awaiting::Nothing) return error("The guest already runs.");
-    auto resumed = target_->resume(actions);
+    return run_after(target_->resume(actions));
+}
+
+Session::Reply Session::run_after(const Result<void>& resumed) {
     awaiting_ = Awaiting::Run;
     since_ = steady_clock::now();
     if (!resumed) finish_wait(tl::unexpected(resumed.error()));
@@ -146,6 +149,16 @@ Session::Reply Session::continue_all(std::string_view) {
 
 Session::Reply Session::step_one(std::string_view) {
     return resume({Action{step_thread_.value_or(selected_vcpu()), step_}, Action{}});
+}
+
+Session::Reply Session::step_back(std::string_view) {
+    if (awaiting_ != Awaiting::Nothing) return error("The guest already runs.");
+    return run_after(target_->resume_back(step_, step_thread_.value_or(selected_vcpu())));
+}
+
+Session::Reply Session::continue_back(std::string_view) {
+    if (awaiting_ != Awaiting::Nothing) return error("The guest already runs.");
+    return run_after(target_->resume_back(std::nullopt, std::nullopt));
 }
 
 Session::Reply Session::interrupt_packet(std::string_view) {

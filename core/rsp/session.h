@@ -75,6 +75,8 @@ class Session {
     Reply vcont(std::string_view actions);
     Reply continue_all(std::string_view);
     Reply step_one(std::string_view);
+    Reply step_back(std::string_view);
+    Reply continue_back(std::string_view);
     Reply interrupt_packet(std::string_view);
     Reply step_kind(std::string_view name);
     Reply evidence_scope(std::string_view name);
@@ -87,6 +89,7 @@ class Session {
     Reply monitor(std::string_view hex);
 
     Reply resume(const std::vector<Action>& actions);
+    Reply run_after(const Result<void>& resumed);
     Reply monitor_step(StepKind kind);
     Result<std::string> object(const Xfer& asked);
     Result<std::string> vmx_object(std::string_view name);

@@ -41,6 +41,8 @@ const Session::Command Session::kCommands[] = {
     {"C", true, &Session::continue_all},
     {"s", true, &Session::step_one},
     {"S", true, &Session::step_one},
+    {"bs", false, &Session::step_back},
+    {"bc", false, &Session::continue_back},
     {"vCtrlC", false, &Session::interrupt_packet},
     {"QVmxStep:", true, &Session::step_kind},
     {"QVmxEvidence:", true, &Session::evidence_scope},
@@ -68,8 +70,8 @@ Session::Reply Session::supported(std::string_view features) {
         if (feature == "vmx+") vmx_ = true;
     }
     return fmt::format(
-        "PacketSize={:x};multiprocess+;QStartNoAckMode+;vContSupported+;qXfer:features:read+;qXfer:threads:read+;vmx+",
-        kMaxPacket);
+        "PacketSize={:x};multiprocess+;QStartNoAckMode+;vContSupported+;qXfer:features:read+;qXfer:threads:read+;{}vmx+",
+        kMaxPacket, target_->goes_back() ? "ReverseStep+;ReverseContinue+;" : "");
 }
 
 Session::Reply Session::must_reply_empty(std::string_view) {
