@@ -65,7 +65,7 @@ namespace {
 class ScriptedTarget final : public Target {
   public:
     explicit ScriptedTarget(std::shared_ptr<Script> script) : script_(std::move(script)) {
-        info_ = {"scripted:guest", "6.1.0-test", "An emulated processor", 4711, "vmxscope-agent 0.1", script_->notes};
+        info_ = {"scripted:guest", "6.1.0-test", "An emulated processor", 4711, "vmxscope-agent 0.1", {}, 0, script_->notes};
         for (std::uint32_t i = 0; i < script_->vcpus; ++i) vcpus_.push_back({i, 100 + i, VcpuState::Held, 1, 0});
         pending_ = Stop{Stop::Why::Attached, 0, 0, {}};
         ++script_->attached;
