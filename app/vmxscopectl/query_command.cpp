@@ -270,29 +270,6 @@ core::Result<std::unique_ptr<Output>> output_of(const Options& o, std::uint64_t 
     return std::make_unique<Headlines>();
 }
 
-/// "1200", a transition, or "1.5s", a time since the first.
-core::Result<void> limit_of(const std::string& text, const core::trace::Trace& trace, std::uint64_t& seq,
-                            std::uint64_t& tsc) {
-    if (text.empty()) return {};
-    const auto tokens = query::tokens_of(text);
-    const bool one = tokens && tokens->size() == 2;
-    if (one && (*tokens)[0].kind == query::Token::Kind::Number) {
-        seq = (*tokens)[0].value;
-        return {};
-    }
-    if (!one || (*tokens)[0].kind != query::Token::Kind::Time)
-        return core::fail(fmt::format("'{}' is neither a transition's number nor a time.", text),
-                          "A number as in 1200, or a time since the first transition as in 1.5s.");
-    const std::uint64_t khz = trace.info().tsc_khz;
-    if (khz == 0)
-        return core::fail("The trace does not say how fast its TSC is, so there are no times in it.",
-                          "Give a transition's number.");
-    const double cycles = static_cast<double>((*tokens)[0].value) * static_cast<double>(khz) / 1e6;
-    const std::uint64_t start = trace.blocks() > 0 ? trace.block(0).first_tsc : 0;
-    tsc = cycles >= static_cast<double>(~0ull - start) ? ~0ull : start + static_cast<std::uint64_t>(cycles);
-    return {};
-}
-
 int run_query(const Options& o) {
     if (o.language) return say(query::language_markdown()) ? kDone : kFailed;
     if (o.expression.empty()) {
@@ -336,6 +313,28 @@ core::Error expression_error(std::string_view thing, std::string_view expression
     marked.pop_back();
     marked.replace(marked.find('\n'), 1, "\n  ");  // the second line is indented as the remedy is
     return {fmt::format("{} is not understood: {}", thing, error.what), marked};
+}
+
+core::Result<void> limit_of(const std::string& text, const core::trace::Trace& trace, std::uint64_t& seq,
+                            std::uint64_t& tsc) {
+    if (text.empty()) return {};
+    const auto tokens = query::tokens_of(text);
+    const bool one = tokens && tokens->size() == 2;
+    if (one && (*tokens)[0].kind == query::Token::Kind::Number) {
+        seq = (*tokens)[0].value;
+        return {};
+    }
+    if (!one || (*tokens)[0].kind != query::Token::Kind::Time)
+        return core::fail(fmt::format("'{}' is neither a transition's number nor a time.", text),
+                          "A number as in 1200, or a time since the first transition as in 1.5s.");
+    const std::uint64_t khz = trace.info().tsc_khz;
+    if (khz == 0)
+        return core::fail("The trace does not say how fast its TSC is, so there are no times in it.",
+                          "Give a transition's number.");
+    const double cycles = static_cast<double>((*tokens)[0].value) * static_cast<double>(khz) / 1e6;
+    const std::uint64_t start = trace.blocks() > 0 ? trace.block(0).first_tsc : 0;
+    tsc = cycles >= static_cast<double>(~0ull - start) ? ~0ull : start + static_cast<std::uint64_t>(cycles);
+    return {};
 }
 
 int report_scan(const query::Scanned& scanned) {
