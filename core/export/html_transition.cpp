@@ -45,12 +45,19 @@ std::string before_cell(const Value& v) {
     return fmt::format("<td{}>{}</td>", v.known() ? "" : " class=\"unknown\"", value_text(v));
 }
 
+/// Before and after; as one where nothing changed, which is most of a report.
+std::string cells(const Value& before, const Value& after, Is worth) {
+    if (before == after && !(worth == Is::Undefined && after.known()))
+        return fmt::format("<td colspan=\"2\"{}>{}</td>", after.known() ? "" : " class=\"unknown\"", value_text(after));
+    return before_cell(before) + after_cell(before, after, worth);
+}
+
 std::string field_row(const Transition& t, const std::optional<Verdict>& v, Field f, bool in_words) {
     const bool judged = v && is_pdptr(f);
     const Value &in12 = t.vmcs12_after[f], &in02 = t.vmcs02_after[f];
     std::string row = fmt::format("<tr><th scope=\"row\">{}</th>", vmx::name_of(f));
-    row += before_cell(t.vmcs12_before[f]) + after_cell(t.vmcs12_before[f], in12, judged ? v->vmcs12 : Is::Unknown);
-    row += before_cell(t.vmcs02_before[f]) + after_cell(t.vmcs02_before[f], in02, judged ? v->vmcs02 : Is::Unknown);
+    row += cells(t.vmcs12_before[f], in12, judged ? v->vmcs12 : Is::Unknown);
+    row += cells(t.vmcs02_before[f], in02, judged ? v->vmcs02 : Is::Unknown);
     if (in_words) {
         const bool undefined = judged && v->vmcs02 == Is::Undefined;
         const Value& said = in02.known() ? in02 : in12;
