@@ -42,6 +42,10 @@ bool interrupted() {
     return g_interrupted;
 }
 
+const std::atomic<bool>& interrupt_flag() {
+    return g_interrupted;
+}
+
 int complain(const core::Error& error) {
     if (interrupted()) return kInterrupted;
     write_all(STDERR_FILENO, fmt::format("vmxscopectl: {}\n", error.what));

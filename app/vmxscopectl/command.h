@@ -2,6 +2,7 @@
 // application; parsing stores what is to be done in `run`, and main() does it.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <string_view>
 
@@ -22,6 +23,7 @@ inline constexpr int kInterrupted = 130;  // as a shell reports a program that S
 /// From now on SIGINT, SIGTERM and SIGHUP only set a flag, so that targets are left properly.
 void catch_interrupts();
 bool interrupted();
+const std::atomic<bool>& interrupt_flag();
 
 /// "vmxscopectl: WHAT" and, on a line of its own, the remedy; on stderr. Gives the exit status: kInterrupted if a
 /// signal asked for the end, else kFailed.

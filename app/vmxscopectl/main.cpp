@@ -1,5 +1,6 @@
 // vmxscopectl: the command line. One subcommand a pair of files; see command.h.
 #include "app/backends.h"
+#include "app/vmxscopectl/bookmark_command.h"
 #include "app/vmxscopectl/check_command.h"
 #include "app/vmxscopectl/command.h"
 #include "app/vmxscopectl/export_command.h"
@@ -8,10 +9,12 @@
 #include "app/vmxscopectl/look_command.h"
 #include "app/vmxscopectl/query_command.h"
 #include "app/vmxscopectl/record_command.h"
+#include "app/vmxscopectl/serve_command.h"
 #include "app/vmxscopectl/show_command.h"
 #include "app/vmxscopectl/stats_command.h"
 #include "app/vmxscopectl/step_command.h"
 #include "app/vmxscopectl/targets_command.h"
+#include "app/vmxscopectl/time_commands.h"
 
 using namespace vmxscope;
 
@@ -37,6 +40,9 @@ int main(int argc, char** argv) {
     app::add_import_command(cli, run);
     app::add_query_command(cli, run);
     app::add_stats_command(cli, run);
+    app::add_time_commands(cli, backends, run);
+    app::add_bookmark_command(cli, run);
+    app::add_serve_command(cli, backends, run);
     app::add_export_command(cli, run);
     try {
         cli.parse(argc, argv);

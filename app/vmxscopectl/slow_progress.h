@@ -13,9 +13,11 @@ class SlowProgress {
   public:
     explicit SlowProgress(std::string what) : what_(std::move(what)) {}
     /// False when a signal asked for the end.
-    bool tell(double fraction) {
+    bool tell(double fraction) { return tell(what_, fraction); }
+    /// Of work without a known end.
+    bool tell(std::string_view what, double fraction = -1) {
         if (std::chrono::steady_clock::now() - begin_ < std::chrono::seconds(1)) return !interrupted();
-        return tell_(what_, fraction);
+        return tell_(what, fraction);
     }
     void clear() { line_.clear(); }
 

@@ -110,6 +110,7 @@ core::Result<nested::Transition> Stepper::newest() {
     if (seq == 0) {
         const auto stopped = run(core::StepKind::Nested);
         if (!stopped) return tl::unexpected(stopped.error());
+        if (stopped->stop.why == core::Stop::Why::End) return core::fail(stopped->stop.text);
         seq = stopped->stop.seq;
     }
     return target_->transition(seq);

@@ -174,7 +174,7 @@ TEST_F(Vmxscopectl, StepsKeyByKeyOnATerminal) {
     program.type("c");
     program.type(" ");  // any key stops
     ASSERT_TRUE(program.wait_for("#11 vCPU 0  nested-exit")) << "the newest transition again" << program.screen();
-    program.type("?");
+    program.type("h");
     ASSERT_TRUE(program.wait_for("next nested entry or exit")) << program.screen();
     program.type("q");
     EXPECT_EQ(program.finish(), 0);
