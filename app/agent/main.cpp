@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <string>
 
+#include "app/agent/cost.h"
 #include "core/rsp/endpoint.h"
 #include "core/rsp/server.h"
 #include "plugins/kvm/kvm_target.h"
@@ -29,6 +30,7 @@ struct Options {
     bool trust_network = false;
     bool plan = false;
     unsigned ring_mib = 16;
+    unsigned cost = 0;
 };
 
 void say(std::string_view line) {
@@ -61,11 +63,19 @@ int print_plan() {
     if (const auto ok = check(); !ok) return complain(ok.error());
     const auto plan = kvm::plan_probes();
     if (!plan) return complain(plan.error());
-    constexpr const char* kKinds[] = {"entry", "return", "call", "vmread", "vmwrite", "tracepoint"};
+    constexpr const char* kKinds[] = {"entry", "return", "call", "vmread", "vmwrite", "tracepoint", "tracepoint"};
     for (std::size_t i = 0; i < plan->hooks.size(); ++i) fmt::print("{:10} {}\n", kKinds[plan->hooks[i].kind], plan->meaning[i].at);
     fmt::print("{} probes, {} members of KVM's state, {} VMCS fields\n", plan->hooks.size(), plan->mems.size(), plan->fields.size());
     for (const std::string& note : plan->notes) fmt::print("note: {}\n", note);
     return 0;
+}
+
+int print_cost(const Options& options) {
+    if (const auto ok = check(); !ok) return complain(ok.error());
+    const auto process = kvm::choose_process(options.pid);
+    if (!process) return complain(process.error());
+    const auto measured = app::measure_cost(*process, options.cost);
+    return measured ? 0 : complain(measured.error());
 }
 
 int serve(const Options& options) {
@@ -106,6 +116,8 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--connection", options.connection, "Serve this open socket instead, and end with it");
     app.add_flag("--plan", options.plan, "Print what would be hooked in this kernel, and end");
+    app.add_option("--cost", options.cost, "Measure what recording costs the guest, so many seconds for each of nine turns, and end")
+        ->check(CLI::Range(1, 60));
     app.set_version_flag("--version", VMXSCOPE_VERSION);
     app.footer("Examples:\n  vmxscope-agent\n  vmxscope-agent --pid 1234 --listen tcp:127.0.0.1:4000\nThen: vmxscope unix:/run/vmxscope/agent.sock, or: gdb -ex 'target remote 127.0.0.1:4000'");
     CLI11_PARSE(app, argc, argv);
@@ -115,5 +127,6 @@ int main(int argc, char** argv) {
     ::sigaction(SIGINT, &action, nullptr);
     ::sigaction(SIGTERM, &action, nullptr);
     ::signal(SIGPIPE, SIG_IGN);
+    if (options.cost) return print_cost(options);
     return options.plan ? print_plan() : serve(options);
 }

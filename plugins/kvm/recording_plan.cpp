@@ -32,6 +32,12 @@ constexpr Field kVerdict12Fields[] = {
 constexpr Field kBoth12Fields[] = {Field::GUEST_PDPTR0, Field::GUEST_PDPTR1, Field::GUEST_PDPTR2, Field::GUEST_PDPTR3};
 constexpr Field kOutcome12Fields[] = {Field::VM_EXIT_REASON, Field::VM_INSTRUCTION_ERROR};
 
+/// What a VM-exit writes of a VMCS (SDM Vol. 3C 28.2, 28.3): guest state and exit information, and the valid bit of the
+/// entry's event.
+bool written_by_exit(const vmx::FieldInfo& f) {
+    return f.group == vmx::Group::GuestState || f.group == vmx::Group::ExitInformation || f.field == Field::VM_ENTRY_INTR_INFO_FIELD;
+}
+
 struct Range {
     std::uint16_t first = 0, count = 0;
 };
@@ -48,7 +54,7 @@ struct Row {
 core::Result<std::uint64_t> address_of(const Row& row, const Symbols& symbols) {
     for (const char* name : row.names) {
         if (!name) continue;
-        if (row.kind == VMXSCOPE_AT_TRACEPOINT) {
+        if (row.kind == VMXSCOPE_AT_TRACEPOINT || row.kind == VMXSCOPE_AT_TRACEPOINT_OF_CURRENT) {
             if (const auto found = tracepoint_address("kvm", name)) return *found;
         } else if (const Function* f = symbols.find_with_suffix(name)) {
             return f->address;
@@ -120,25 +126,34 @@ core::Result<void> plan_recording(const Btf& btf, const Symbols& symbols, ProbeP
         return {};
     };
     const Range l1 = range_of(Role::HardwareExit), inputs = range_of(Role::NestedEntryBegin);
-    const Range all{0, static_cast<std::uint16_t>(plan.fields.size())};
+    const auto append = [&](auto&& wanted) -> Range {
+        const auto first = static_cast<std::uint16_t>(plan.fields.size());
+        for (const vmx::FieldInfo& f : vmx::all_fields())
+            if (wanted(f)) plan.fields.push_back(static_cast<std::uint16_t>(f.field));
+        return {first, static_cast<std::uint16_t>(plan.fields.size() - first)};
+    };
+    const Range saved = append(written_by_exit);
+    const Range rest = append([](const vmx::FieldInfo& f) { return !written_by_exit(f); });
+    const Range all{saved.first, static_cast<std::uint16_t>(saved.count + rest.count)};
+    const Range verdict{static_cast<std::uint16_t>(plan.fields.size()), static_cast<std::uint16_t>(std::size(kVerdictFields))};
     for (const Field f : kVerdictFields) plan.fields.push_back(static_cast<std::uint16_t>(f));
-    const Range verdict{all.count, static_cast<std::uint16_t>(std::size(kVerdictFields))};
     const Range exited{verdict.first, kOfL1Exit};
     const Range entered{static_cast<std::uint16_t>(verdict.first + kOfEntry), static_cast<std::uint16_t>(verdict.count - kOfEntry)};
 
     const auto point = VMXSCOPE_AT_TRACEPOINT;
+    const auto begins = VMXSCOPE_AT_TRACEPOINT_OF_CURRENT;  // the first thing in nested_vmx_enter_non_root_mode
     const auto entry = VMXSCOPE_AT_ENTRY;
     const Row of_verdict[] = {
         {Role::HardwareExit, {"kvm_exit"}, point, kWho, kWho, exited, verdict},
         {Role::HardwareEntry, {"kvm_entry"}, point, kOutcome12, kMode, {}, entered},
-        {Role::NestedEntryBegin, {"nested_vmx_enter_non_root_mode"}, entry, kDecide | kVerdict12, kDecide | kVerdict12, {}, {}},
+        {Role::NestedEntryBegin, {"kvm_nested_vmenter"}, begins, kDecide | kVerdict12, kDecide | kVerdict12, {}, {}},
         {Role::NestedExitBegin, {"__nested_vmx_vmexit", "nested_vmx_vmexit"}, entry, kMode | kOutcome, kMode | kOutcome, {}, {}},
         {Role::VmxFail, {"nested_vmx_fail"}, entry, kWho, kWho, {}, {}},
     };
     const Row of_all[] = {
-        {Role::HardwareExit, {"kvm_exit"}, point, kWho | kRegs, kWho | kRegs, l1, all},
+        {Role::HardwareExit, {"kvm_exit"}, point, kWho | kRegs, kWho | kRegs, l1, saved},
         {Role::HardwareEntry, {"kvm_entry"}, point, kRegs | kPending | kVmcs12, kRegs | kPending | kMode | kCache, l1, all},
-        {Role::NestedEntryBegin, {"nested_vmx_enter_non_root_mode"}, entry, kState | kInputs | kVmcs12, kState | kInputs | kVmcs12, inputs, {}},
+        {Role::NestedEntryBegin, {"kvm_nested_vmenter"}, begins, kState | kInputs | kVmcs12, kState | kInputs | kVmcs12, inputs, {}},
         {Role::NestedExitBegin, {"__nested_vmx_vmexit", "nested_vmx_vmexit"}, entry, kState | kInputs, kState | kInputs, {}, {}},
         {Role::VmxFail, {"nested_vmx_fail"}, entry, kWho, kWho, {}, {}},
     };

@@ -25,6 +25,11 @@ void add_pending_registers(Sample& s) {
     if ((*dirty >> kRegsRsp) & 1) (*s.vmcs)[Field::GUEST_RSP] = s.gpr(kRegsRsp);
 }
 
+bool is_vmentry(const Value& exit_reason) {
+    const auto basic = vmx::basic_exit_reason(static_cast<std::uint32_t>(exit_reason.bits));
+    return exit_reason.known() && (basic == vmx::kExitVmlaunch || basic == vmx::kExitVmresume);
+}
+
 Sample as(Sample s, Role role) {
     s.role = role;
     return s;
@@ -46,6 +51,7 @@ void Tracker::forget() {
     std::fill(readable_.begin(), readable_.end(), false);
     vmcs_ = {};
     under_way_ = UnderWay::Nothing;
+    entering_ = false;
     begun_.reset();
 }
 
@@ -147,8 +153,16 @@ core::Result<void> Tracker::take(const RawRecord& record, std::vector<Sample>& o
     if (const auto ok = apply(record); !ok) return ok;
     Sample s = sample_of(record);
     switch (s.role) {
-        case Role::HardwareEntry: hardware_entry(std::move(s), out); return {};
+        case Role::HardwareEntry:
+            entering_ = false;
+            hardware_entry(std::move(s), out);
+            return {};
+        case Role::HardwareExit:
+            entering_ = !s.level2 && is_vmentry(vmcs_[0][Field::VM_EXIT_REASON]);
+            break;
         case Role::NestedEntryBegin:
+            // from_vmentry, which the tracepoint does not tell: the first after such an exit, with no other crossing between.
+            s.registers[1] = std::exchange(entering_, false);
             under_way_ = UnderWay::Entry;
             failed_ = false;
             begun_ = s;
@@ -162,9 +176,7 @@ core::Result<void> Tracker::take(const RawRecord& record, std::vector<Sample>& o
             break;
         case Role::VmxFail: {
             failed_ = true;
-            const std::uint64_t reason = vmx::basic_exit_reason(static_cast<std::uint32_t>(vmcs_[0][Field::VM_EXIT_REASON].bits));
-            const bool entering = reason == vmx::kExitVmlaunch || reason == vmx::kExitVmresume;
-            if (under_way_ != UnderWay::Nothing || !entering) return {};
+            if (under_way_ != UnderWay::Nothing || !entering_) return {};
             under_way_ = UnderWay::Refusal;
             out.push_back(as(std::move(s), Role::VmlaunchBegin));
             return {};

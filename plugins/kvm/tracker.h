@@ -47,6 +47,7 @@ class Tracker {
     UnderWay under_way_ = UnderWay::Nothing;
     std::optional<Sample> begun_;            // of the nested entry, the last one that began
     bool failed_ = false;                    // nested_vmx_fail, since it began
+    bool entering_ = false;                  // the newest crossing is L1's exit for VMLAUNCH or VMRESUME, not yet answered
 };
 
 }  // namespace vmxscope::kvm

@@ -214,6 +214,18 @@ TEST(Tracker, AnExitBeforeL2EverRanEndsTheEntry) {
     EXPECT_FALSE(r.out[0].notes.empty());
 }
 
+TEST(Tracker, OnlyTheFirstNestedEntryAfterVmresumeIsL1s) {
+    Recording r;
+    r({.role = Role::HardwareExit, .fields = {{Field::VM_EXIT_REASON, 24}}});
+    r({.role = Role::NestedEntryBegin});
+    r({.role = Role::HardwareEntry, .level2 = true});
+    r({.role = Role::HardwareExit, .level2 = true});
+    r({.role = Role::NestedEntryBegin});  // KVM_SET_NESTED_STATE
+    r({.role = Role::HardwareEntry, .level2 = true});
+    EXPECT_EQ(r.out.at(1).context.from_vmentry, true);
+    EXPECT_EQ(r.out.at(4).context.from_vmentry, false);
+}
+
 TEST(Tracker, StateThatItsHookDoesNotReadIsNotRead) {
     Recording r;
     r({.role = Role::NestedEntryBegin, .state = {{StateMember::Cr0, 0x11}}});

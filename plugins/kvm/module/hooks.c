@@ -78,17 +78,19 @@ static struct slot *enter_slot(struct session *s, unsigned long vcpu)
 static void emit(struct slot *slot, struct vmxscope_record *r)
 {
 	struct session *s = slot->session;
+	u64 used;
 
 	r->slot = slot->index;
 	r->tid = task_pid_nr(current);
 	r->tsc = rdtsc_ordered();
 	r->lost = slot->lost;
-	if (!ring_write(&s->ring, r)) {
+	used = ring_write(&s->ring, r);
+	if (!used) {
 		WRITE_ONCE(slot->lost, slot->lost + 1);
 		slot->afresh = true;
 	}
 	/* Waking here could be in the middle of anything: irq_work does it from a clean context. */
-	if (ring_used(&s->ring) > READ_ONCE(s->setup.watch.wake_at) && !READ_ONCE(s->waking)) {
+	if (used > READ_ONCE(s->setup.watch.wake_at) && !READ_ONCE(s->waking)) {
 		WRITE_ONCE(s->waking, true);
 		irq_work_queue(&s->wake);
 	}
@@ -302,12 +304,31 @@ static void at_tracepoint(void *data, unsigned long vcpu)
 	fire(data, vcpu, NULL);
 }
 
+static void at_tracepoint_of_current(void *data)
+{
+	struct hook *hook = data;
+	struct slot *slot = slot_of_current(hook->session);
+
+	if (slot)
+		fire(hook, slot->vcpu, NULL);
+}
+
+static void *tracepoint_probe(const struct hook *hook)
+{
+	return hook->spec.kind == VMXSCOPE_AT_TRACEPOINT ? (void *)at_tracepoint : (void *)at_tracepoint_of_current;
+}
+
+static bool at_a_tracepoint(const struct hook *hook)
+{
+	return hook->spec.kind >= VMXSCOPE_AT_TRACEPOINT;
+}
+
 static int place(struct hook *hook)
 {
 	struct vmxscope_hook *spec = &hook->spec;
 
-	if (spec->kind == VMXSCOPE_AT_TRACEPOINT)
-		return tracepoint_probe_register((struct tracepoint *)spec->address, at_tracepoint, hook);
+	if (at_a_tracepoint(hook))
+		return tracepoint_probe_register((struct tracepoint *)spec->address, tracepoint_probe(hook), hook);
 	if (spec->kind == VMXSCOPE_AT_RETURN) {
 		hook->krp = (struct kretprobe){
 			.kp.addr = (kprobe_opcode_t *)spec->address,
@@ -355,7 +376,7 @@ int place_hooks(struct session *s, u32 sets)
 
 static u32 missed_by(const struct hook *hook)
 {
-	if (hook->spec.kind == VMXSCOPE_AT_TRACEPOINT)
+	if (at_a_tracepoint(hook))
 		return 0;
 	if (hook->spec.kind == VMXSCOPE_AT_RETURN)
 		return hook->krp.nmissed + hook->krp.kp.nmissed;
@@ -376,8 +397,8 @@ void remove_hooks(struct session *s, u32 keep_sets)
 		if (!hook->placed || (hook->spec.sets & keep_sets))
 			continue;
 		s->missed_before += missed_by(hook);
-		if (hook->spec.kind == VMXSCOPE_AT_TRACEPOINT) {
-			tracepoint_probe_unregister((struct tracepoint *)hook->spec.address, at_tracepoint, hook);
+		if (at_a_tracepoint(hook)) {
+			tracepoint_probe_unregister((struct tracepoint *)hook->spec.address, tracepoint_probe(hook), hook);
 			tracepoints++;
 		} else if (hook->spec.kind == VMXSCOPE_AT_RETURN)
 			s->krps[returns++] = &hook->krp;

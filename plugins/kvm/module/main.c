@@ -7,6 +7,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/poll.h>
+#include <linux/random.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -81,7 +82,7 @@ static int check_hook(const struct session *s, const struct vmxscope_hook *h)
 {
 	int e;
 
-	if (h->kind > VMXSCOPE_AT_TRACEPOINT || h->field_reg > 15 || h->value_reg > 15 || !h->address)
+	if (h->kind > VMXSCOPE_AT_TRACEPOINT_OF_CURRENT || h->field_reg > 15 || h->value_reg > 15 || !h->address)
 		return -EINVAL;
 	e = check_records(s, h, h->first_l1, h->nr_l1, h->groups_l1);
 	return e ?: check_records(s, h, h->first_l2, h->nr_l2, h->groups_l2);
@@ -138,11 +139,13 @@ static void free_parts(struct session *s)
 		if (s->slots[i].task)
 			put_task_struct(s->slots[i].task);
 		kvfree(s->slots[i].scratch);
-		kvfree(s->slots[i].told_all);
+		kvfree(s->slots[i].told.all);
 	}
 	for (i = 0; s->hooks && i < s->setup.nr_hooks; i++)
-		for (level = 0; level < 2; level++)
+		for (level = 0; level < 2; level++) {
 			kvfree(s->hooks[i].mems[level].list);
+			kvfree(s->hooks[i].look[level]);
+		}
 	kvfree(s->slots);
 	kvfree(s->hooks);
 	kvfree(s->kps);
@@ -179,7 +182,6 @@ static int make_slots(struct session *s)
 		slot->scratch = kvzalloc(VMXSCOPE_MAX_RECORD, GFP_KERNEL);
 		if (!slot->scratch || make_told(s, slot))
 			return -ENOMEM;
-		slot->afresh = true;
 		hold_init(slot);
 	}
 	return 0;
@@ -209,6 +211,8 @@ static int take_lists(struct session *s)
 	e = check_mems(s);
 	if (!e)
 		lay_out(s);
+	s->untold = get_random_u64();
+	s->unreadable = get_random_u64();
 	for (i = 0; !e && i < c->nr_hooks; i++) {
 		s->hooks[i].session = s;
 		if (copy_from_user(&s->hooks[i].spec, &from[i], sizeof(*from)))
@@ -216,6 +220,8 @@ static int take_lists(struct session *s)
 		e = check_hook(s, &s->hooks[i].spec);
 		if (!e)
 			e = choose_mems(s, &s->hooks[i]);
+		if (!e && s->hooks[i].spec.flags & VMXSCOPE_HOOK_CHANGES)
+			e = make_looks(s, &s->hooks[i]);
 	}
 	return e;
 }

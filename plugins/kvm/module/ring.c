@@ -37,23 +37,17 @@ u64 ring_used(const struct ring *ring)
 	return used > ring->bytes ? ring->bytes : used;
 }
 
-/* By words: what memcpy() does byte by byte on a processor that says it is good at it, an emulated one counts as bytes. */
-static void copy_words(void *to, const void *from, unsigned long words)
-{
-	asm volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
-}
-
-/* Copies one record in, padding to the ring's end when it would wrap. False: no room, or called from within itself. */
-bool ring_write(struct ring *ring, const struct vmxscope_record *record)
+/* Copies one record in, padding to the ring's end when it would wrap. Gives the bytes that are then used; 0: no room, or called from within itself. */
+u64 ring_write(struct ring *ring, const struct vmxscope_record *record)
 {
 	unsigned long flags;
 	u32 at, to_end, need = record->size;
-	bool room;
+	u64 used;
 
 	local_irq_save(flags);
 	if (__this_cpu_read(writing)) {
 		local_irq_restore(flags);
-		return false;
+		return 0;
 	}
 	__this_cpu_write(writing, true);
 	raw_spin_lock(&ring->lock);
@@ -61,8 +55,10 @@ bool ring_write(struct ring *ring, const struct vmxscope_record *record)
 	to_end = ring->bytes - at;
 	if (need > to_end)
 		need += to_end;
-	room = ring->bytes - ring_used(ring) >= need;
-	if (room) {
+	used = ring_used(ring);
+	if (ring->bytes - used < need) {
+		used = 0;
+	} else {
 		if (need != record->size) {
 			struct vmxscope_record pad = { .size = to_end, .type = VMXSCOPE_REC_PAD };
 
@@ -71,10 +67,11 @@ bool ring_write(struct ring *ring, const struct vmxscope_record *record)
 		}
 		copy_words(ring->data + at, record, record->size / 8);
 		ring->head += need;
+		used += need;
 		smp_store_release(&ring->page->head, ring->head);
 	}
 	raw_spin_unlock(&ring->lock);
 	__this_cpu_write(writing, false);
 	local_irq_restore(flags);
-	return room;
+	return used;
 }

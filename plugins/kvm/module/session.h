@@ -11,6 +11,7 @@
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/task_work.h>
+#include <linux/uaccess.h>
 #include <linux/wait.h>
 
 #include "vmxscope_uapi.h"
@@ -25,10 +26,14 @@ struct ring {
 	raw_spinlock_t lock;
 };
 
-/* What the REC_CHANGES of a vCPU have told so far of one VMCS, or of memory: by place in setup's fields, or by word. */
+/*
+ * What the REC_CHANGES of a vCPU have told so far: of vmcs01, vmcs02 (by place in setup's fields) and of memory (by word).
+ * session->untold where nothing was told yet: a random number, which no value equals but by a miracle, and that one would
+ * then show as not read.
+ */
 struct told {
-	u64 *value;
-	u8 *status;				/* enum vmxscope_field_status; 0 = nothing yet */
+	u64 *fields[2], *words;
+	void *all;				/* the memory of the three */
 };
 
 struct slot {
@@ -47,9 +52,7 @@ struct slot {
 	wait_queue_head_t wait;
 	void *scratch;				/* a record while it is being made; VMXSCOPE_MAX_RECORD bytes */
 	bool afresh;				/* `told` no longer holds */
-	struct told told[2];			/* of vmcs01, of vmcs02 */
-	struct told told_words;
-	void *told_all;				/* the memory of the three */
+	struct told told;
 	unsigned long known_vmcs[2];		/* struct vmcs * that was found valid, of vmcs01 and vmcs02 */
 	phys_addr_t known_pa[2];
 };
@@ -58,10 +61,11 @@ struct hook {
 	struct session *session;
 	struct vmxscope_hook spec;
 	bool placed;
-	struct {
+	struct mems {
 		u16 *list;
 		u32 n;
 	} mems[2];				/* those of groups_l1, of groups_l2 */
+	struct look *look[2];			/* HOOK_CHANGES: how they are looked at */
 	union {
 		struct kprobe kp;
 		struct kretprobe krp;
@@ -80,6 +84,7 @@ struct session {
 	u16 *mem_words;				/* nr_mems + 1: the first word of each, and how many there are */
 	u16 *fields;
 	u16 *same_field;			/* the first place of the same encoding */
+	u64 untold, unreadable;			/* in struct told */
 	unsigned long *unsupported;		/* fields that answered VMfailValid once: not asked again */
 	struct slot *slots;
 	u32 nr_slots_used;			/* grows only */
@@ -96,14 +101,34 @@ struct session {
 	bool waking;				/* until a reader has looked */
 };
 
+/* A kernel address, canonical: anything else could fault in ways that are not fixed up. */
+static inline bool in_kernel(unsigned long address)
+{
+	return (long)address >> (boot_cpu_data.x86_virt_bits - 1) == -1L;
+}
+
+/* copy_from_kernel_nofault() for one word at a kernel address; the hooks read dozens at every crossing. */
+static __always_inline bool peek(unsigned long address, u64 *word)
+{
+	__get_kernel_nofault(word, (u64 *)address, u64, fault);
+	return true;
+fault:
+	return false;
+}
+
+/* By words: what memcpy() does byte by byte on a processor that says it is good at it, an emulated one counts as bytes. */
+static inline void copy_words(void *to, const void *from, unsigned long words)
+{
+	asm volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
+}
+
 /* ring.c */
 int ring_init(struct ring *ring, u32 bytes);
 void ring_free(struct ring *ring);
-bool ring_write(struct ring *ring, const struct vmxscope_record *record);
+u64 ring_write(struct ring *ring, const struct vmxscope_record *record);
 u64 ring_used(const struct ring *ring);
 
 /* vmcs.c */
-bool peek(unsigned long address, u64 *word);
 bool follow(unsigned long vcpu, const struct vmxscope_chain *chain, unsigned long *address);
 bool loaded_vmcs(struct session *s, struct slot *slot, phys_addr_t *pa, bool *is_vmcs02);
 bool is_current_vmcs(phys_addr_t expected);
@@ -112,6 +137,7 @@ bool read_image(struct session *s, phys_addr_t expected, u32 first, u32 n, u64 *
 
 /* changes.c */
 int make_told(struct session *s, struct slot *slot);
+int make_looks(struct session *s, struct hook *hook);
 void add_changes(struct session *s, const struct hook *hook, struct slot *slot, bool known, phys_addr_t pa,
 		 struct vmxscope_record *r);
 

@@ -11,30 +11,13 @@
 
 #include "session.h"
 
-/* A kernel address, canonical: anything else could fault in ways that are not fixed up. */
-static bool in_kernel(unsigned long address)
-{
-	return (long)address >> (boot_cpu_data.x86_virt_bits - 1) == -1L;
-}
-
-/* copy_from_kernel_nofault() for one word, of which the hooks read dozens at every crossing. */
-bool peek(unsigned long address, u64 *word)
-{
-	if (!in_kernel(address))
-		return false;
-	__get_kernel_nofault(word, (u64 *)address, u64, fault);
-	return true;
-fault:
-	return false;
-}
-
 bool follow(unsigned long vcpu, const struct vmxscope_chain *chain, unsigned long *address)
 {
 	u64 at = vcpu + chain->offset[0];
 	u32 i;
 
 	for (i = 1; i < chain->depth; i++) {
-		if (!peek(at, &at) || !at)
+		if (!peek(at, &at) || !in_kernel(at))
 			return false;
 		at += chain->offset[i];
 	}
@@ -48,7 +31,7 @@ bool loaded_vmcs(struct session *s, struct slot *slot, phys_addr_t *pa, bool *is
 	unsigned long at;
 	u64 loaded, vmcs;
 
-	if (!follow(slot->vcpu, &s->setup.loaded_vmcs, &at) || !peek(at, &loaded))
+	if (!follow(slot->vcpu, &s->setup.loaded_vmcs, &at) || !peek(at, &loaded) || !in_kernel(loaded))
 		return false;
 	*is_vmcs02 = loaded == slot->vcpu + s->setup.vmcs02;
 	if (!peek(loaded + s->setup.vmcs_in_loaded, &vmcs))

@@ -49,6 +49,7 @@ enum vmxscope_hook_kind {
 	VMXSCOPE_AT_VMREAD = 3,		/* a VMREAD to a register; the vCPU is the thread's */
 	VMXSCOPE_AT_VMWRITE = 4,	/* a VMWRITE from a register; likewise */
 	VMXSCOPE_AT_TRACEPOINT = 5,	/* `address` is a struct tracepoint *, whose first argument is the vCPU */
+	VMXSCOPE_AT_TRACEPOINT_OF_CURRENT = 6, /* the same; the vCPU is the thread's */
 };
 
 #define VMXSCOPE_HOOK_IMAGE	(1u << 0)	/* read the fields of the loaded VMCS */
