@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -26,7 +27,11 @@ class TraceLine : public Timeline {
     Result<std::span<const Digest>> digests_at(std::uint64_t seq) const override {
         const auto begin = trace_.block_of(seq);
         for (std::size_t i = begin ? *begin : trace_.blocks(); i < trace_.blocks(); ++i)
-            if (const auto digests = trace_.digests(i)) return *digests;
+            if (const auto digests = trace_.digests(i)) {
+                // Who goes from stretch to stretch relies on it.
+                if (!digests->empty() && digests->back().seq == trace_.block(i).last_seq) return *digests;
+                wrong_.insert(i);
+            }
         return std::span<const Digest>();
     }
 
@@ -42,11 +47,18 @@ class TraceLine : public Timeline {
         return changed_->second.vmcs12[*index] || changed_->second.vmcs02[*index];
     }
 
-    std::vector<std::string> gaps() const override { return trace_.damage(); }
+    std::vector<std::string> gaps() const override {
+        std::vector<std::string> all = trace_.damage();
+        for (const std::size_t i : wrong_)
+            all.push_back(fmt::format("The block of transitions {}-{} is damaged: it does not end where its head says.",
+                                      trace_.block(i).first_seq, trace_.block(i).last_seq));
+        return all;
+    }
 
   private:
     trace::Trace trace_;
     mutable std::optional<std::pair<std::size_t, trace::ChangedFields>> changed_;  // the block last asked for
+    mutable std::set<std::size_t> wrong_;                                          // blocks
 };
 
 class PastLine : public Timeline {

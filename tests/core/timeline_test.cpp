@@ -12,6 +12,7 @@
 
 #include "core/query/evaluator.h"
 #include "core/timeline_stretch.h"
+#include "core/trace/block_parts.h"
 #include "core/trace/writer.h"
 #include "tests/nested/flow_samples.h"
 #include "trace_samples.h"
@@ -342,6 +343,38 @@ TEST(TimelineDifferences, AreWhatDiffersAndNothingElse) {
     EXPECT_EQ(found[0].b, Value::of(0xabc));
     EXPECT_EQ(found[1].name, "vmcs12.GUEST_CR3");
     EXPECT_EQ(found[1].b, Value::of(0x1234000));
+}
+
+/// Its head is not to be believed: going from block to block must come to an end all the same.
+TEST(TimelineDamage, ABlockThatEndsBeforeItsHeadSaysIsPassedOver) {
+    const std::string path = ::testing::TempDir() + "vmxscope-timeline-wrong-" + std::to_string(getpid()) + ".vxt";
+    RoundTrips guest(5);
+    auto writer = trace::Writer::create(path, {}, {}, true);
+    ASSERT_TRUE(writer);
+    for (int block = 0; block < 3; ++block) {
+        trace::BlockBuilder builder;
+        for (int i = 0; i < 20; ++i) {
+            Transition t = guest.next();
+            if (block == 2) t.seq += 100;
+            builder.add(t);
+        }
+        auto bytes = builder.take();
+        if (block == 1) {
+            bytes[16] = std::byte{90};  // last_seq
+            trace::seal_block(bytes);
+        }
+        ASSERT_TRUE(writer->add_block(bytes));
+    }
+    ASSERT_TRUE(writer->finish());
+    auto trace = trace::Trace::open(path);
+    ASSERT_TRUE(trace);
+    ASSERT_EQ(trace->blocks(), 3u);
+    const auto line = timeline_of(std::move(*trace));
+    EXPECT_EQ(*find_from(*line, 0, *query::Query::parse("false"), Way::Forth), std::nullopt);
+    EXPECT_EQ(**step_from(*line, 20, StepKind::Transition, Way::Forth), 141u);
+    EXPECT_EQ(**step_from(*line, 141, StepKind::Transition, Way::Back), 20u);
+    EXPECT_EQ(line->gaps().size(), 1u);
+    std::filesystem::remove(path);
 }
 
 TEST(TimelineEmpty, NothingIsAnAnswer) {
