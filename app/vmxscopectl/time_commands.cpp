@@ -48,7 +48,8 @@ core::Result<Seen> seen_of(const core::Backends& backends, const std::string& ta
 }
 
 int go(const core::Backends& backends, const GotoOptions& o) {
-    if (const auto ok = core::matching_fields(o.fields); !ok) return complain(ok.error());  // before a slow attach
+    const auto fields = core::matching_fields(o.fields);  // before a slow attach
+    if (!fields) return complain(fields.error());
     const auto seen = seen_of(backends, o.target);
     if (!seen) return complain(seen.error());
     const auto seq = moment_of(seen->line(), o.where);
@@ -58,7 +59,7 @@ int go(const core::Backends& backends, const GotoOptions& o) {
     if (o.json) {
         core::Json json = core::to_json(*t);
         if (!o.fields.empty())
-            for (const vmx::Field f : *core::matching_fields(o.fields))
+            for (const vmx::Field f : *fields)
                 json["fields"].push_back(core::field_to_json(*t, f));
         say(core::to_line(json) + "\n");
         return kDone;
