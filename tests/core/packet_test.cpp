@@ -92,13 +92,14 @@ TEST(Xfer, PiecesAddUpToTheWholeAndFitAPacketOnceEscaped) {
 
 TEST(StopReplies, AreReadAsTheyAreWritten) {
     for (const Stop& s : {Stop{Stop::Why::Attached, 0, 0, {}}, Stop{Stop::Why::Transition, 3, 0x2a, {}},
-                          Stop{Stop::Why::Interrupted, 1, 7, {}}})
+                          Stop{Stop::Why::Interrupted, 1, 7, {}}, Stop{Stop::Why::End, 1, 9, {}}})
         for (bool multiprocess : {true, false}) {
             const auto read = parse_stop_reply(stop_reply(s, multiprocess));
             ASSERT_TRUE(read) << read.error().text();
             EXPECT_EQ(*read, s);
         }
     EXPECT_EQ(stop_reply({Stop::Why::Transition, 0, 0x2a, {}}, true), "T05thread:p1.1;vmxwhy:transition;vmxseq:2a;");
+    EXPECT_EQ(stop_reply({Stop::Why::End, 0, 0x2a, {}}, true), "T05thread:p1.1;replaylog:end;vmxwhy:end;vmxseq:2a;");
     EXPECT_EQ(stop_reply({Stop::Why::GuestGone, 0, 0, {}}, true), "W00;process:1");
     EXPECT_EQ(parse_stop_reply("W00;process:1")->why, Stop::Why::GuestGone);
 }
@@ -117,11 +118,11 @@ TEST(StopReplies, WhatMakesNoSenseIsRefused) {
 }
 
 TEST(Objects, AreReadAsTheyAreWritten) {
-    const TargetInfo info{"lab:pae-ept", "6.1.0", "A \"processor\"", 12, "0.1", {"one", "two"}};
+    const TargetInfo info{"lab:pae-ept", "6.1.0", "A \"processor\"", 12, "0.1", "host", 2'100'000, {"one", "two"}};
     const auto i = parse_info(info_text(info));
     ASSERT_TRUE(i) << i.error().text();
-    EXPECT_EQ(std::tie(i->name, i->kernel, i->cpu, i->pid, i->agent, i->notes),
-              std::tie(info.name, info.kernel, info.cpu, info.pid, info.agent, info.notes));
+    EXPECT_EQ(std::tie(i->name, i->kernel, i->cpu, i->pid, i->agent, i->host, i->tsc_khz, i->notes),
+              std::tie(info.name, info.kernel, info.cpu, info.pid, info.agent, info.host, info.tsc_khz, info.notes));
 
     const auto v =
         parse_vcpus(vcpus_text({{0, 100, VcpuState::Held, 2, 9}, {1, 101, VcpuState::Waiting, std::nullopt, 0}}));
@@ -138,7 +139,7 @@ TEST(Objects, AreReadAsTheyAreWritten) {
 }
 
 TEST(Objects, TextThatIsNoUtf8IsStillWritten) {
-    EXPECT_TRUE(parse_info(info_text({"a\xff", "", "", 0, "", {}})));
+    EXPECT_TRUE(parse_info(info_text({"a\xff", "", "", 0, "", "", 0, {}})));
 }
 
 TEST(Objects, WhatIsMissingOrOfTheWrongTypeIsRefused) {
