@@ -27,10 +27,36 @@ QAction* make(QMainWindow* window, const char* text, const char* icon, const QKe
 
 }  // namespace
 
+void Actions::make_travel(QMainWindow* w) {
+    back = make(w, "&Back", "back", Qt::ALT | Qt::Key_Left, "Look at the transition before this one; the guest stays");
+    back_nested =
+        make(w, "Back to a &nested one", "", Qt::ALT | Qt::Key_F9, "Look at the nested entry or exit before this one");
+    back_entry =
+        make(w, "Back to a nested &entry", "", Qt::ALT | Qt::Key_F11, "Look at the nested VM-entry before this one");
+    back_exit = make(w, "Back to a nested e&xit", "", Qt::ALT | Qt::SHIFT | Qt::Key_F11,
+                     "Look at the nested VM-exit before this one");
+    forward = make(w, "For&ward", "forward", Qt::ALT | Qt::Key_Right,
+                   "Look at the transition after this one; the guest stays");
+    go_to = make(w, "&Go to…", "", Qt::CTRL | Qt::Key_G, "A number, a time, or the next that a condition holds for");
+    filter = make(w, "&Filter the list", "", Qt::CTRL | Qt::SHIFT | Qt::Key_F, "Show only what a condition holds for");
+    search_next = make(w, "Next &match", "", Qt::Key_F3, "The next transition that the condition holds for");
+    search_previous =
+        make(w, "Previous m&atch", "", Qt::SHIFT | Qt::Key_F3, "The transition before that the condition holds for");
+    mark = make(w, "&Mark to compare", "", Qt::CTRL | Qt::Key_M, "What is shown next is compared with this transition");
+    show_history = make(w, "Field &history", "", Qt::CTRL | Qt::SHIFT | Qt::Key_H,
+                        "Every change of the selected field, and who made it");
+    bookmark = make(w, "&Bookmark", "", Qt::CTRL | Qt::Key_B, "Sets a bookmark at this transition, or takes it away");
+    note = make(w, "&Note…", "", Qt::CTRL | Qt::SHIFT | Qt::Key_B, "Write a note on this transition");
+}
+
 Actions::Actions(QMainWindow* w) {
+    make_travel(w);
     attach = make(w, "&Attach…", "attach", QKeySequence::Open, "Choose a nested guest and attach to it");
     detach = make(w, "&Detach", "detach", Qt::CTRL | Qt::SHIFT | Qt::Key_D, "Leave the target; its guest runs on");
     retry = make(w, "&Retry the connection", "", Qt::CTRL | Qt::Key_R, "Attach again to the last target");
+    open_trace = make(w, "Open &trace…", "", Qt::CTRL | Qt::Key_T, "Go through a recording; the target is left");
+    save_session = make(w, "Sa&ve session…", "", Qt::CTRL | Qt::SHIFT | Qt::Key_S,
+                        "Save what was seen so far as a trace file (.vxt)");
     open_dump = make(w, "&Open VMCS dump…", "", Qt::CTRL | Qt::SHIFT | Qt::Key_O,
                      "Show a VMCS out of a kernel's log, a page of memory, a saved virtual machine");
     paste_dump =
@@ -55,22 +81,24 @@ Actions::Actions(QMainWindow* w) {
                             "Show only fields whose vmcs12 and vmcs02 differ");
     only_differences->setIconText(QStringLiteral("Differences"));
     show_absent = make(w, "Show fields that &neither VMCS has", "", {}, "This processor and vmcs12's layout lack them");
-    only_changed = make(w, "Only &changed", "", Qt::CTRL | Qt::Key_G, "Show only fields that the transition changed");
+    show_timeline = make(w, "&Timeline", "", {}, "Show the whole past in a strip below the fields");
+    only_changed = make(w, "Only &changed", "", Qt::CTRL | Qt::Key_H, "Show only fields that the transition changed");
     evidence_none = make(w, "&None", "", {}, "Watch no VMREAD or VMWRITE: the guest runs fastest");
     evidence_pdptrs = make(w, "&PDPTRs", "", {}, "Watch the VMREADs and VMWRITEs that may be of the PDPTRs");
     evidence_all = make(w, "&All fields", "", {},
                         "Watch the VMREADs and VMWRITEs of every field: who wrote each value. It slows the guest down");
     previous = make(w, "&Previous transition", "", Qt::ALT | Qt::Key_Up, "Show the transition above in the list");
     next = make(w, "&Next transition", "", Qt::ALT | Qt::Key_Down, "Show the transition below in the list");
-    live = make(w, "Go to &live", "", Qt::ALT | Qt::Key_End, "Show the newest stop");
+    live = make(w, "To the &present", "present", Qt::ALT | Qt::Key_End, "Show the newest transition");
     theme_system = make(w, "&System colours", "", {}, "Light or dark as the desktop is");
     theme_light = make(w, "&Light", "", {}, "Dark text on light ground");
     theme_dark = make(w, "&Dark", "", {}, "Light text on dark ground");
     about = make(w, "&About vmxscope", "", {}, "What this is");
 
-    for (QAction* action : {hold_others, only_differences, only_changed, show_absent, evidence_none, evidence_pdptrs,
-                            evidence_all, theme_system, theme_light, theme_dark})
+    for (QAction* action : {hold_others, only_differences, only_changed, show_absent, show_timeline, evidence_none,
+                            evidence_pdptrs, evidence_all, theme_system, theme_light, theme_dark})
         action->setCheckable(true);
+    show_timeline->setChecked(true);
     auto* scopes = new QActionGroup(w);
     for (QAction* action : {evidence_none, evidence_pdptrs, evidence_all}) scopes->addAction(action);
     evidence_pdptrs->setChecked(true);
@@ -86,10 +114,20 @@ void Actions::enable(Session::State state, bool any, bool several) {
     attach->setEnabled(state != S::Attaching);
     detach->setEnabled(held || state == S::Running || state == S::Stopping);
     retry->setEnabled(state == S::Lost || state == S::Ended);
-    for (QAction* action : {step, step_nested, step_entry, step_exit, resume}) action->setEnabled(held);
+    resume->setEnabled(held);
     interrupt->setEnabled(state == S::Running);
     hold_others->setEnabled(several);
-    for (QAction* action : {find, only_differences, only_changed, previous, next, live}) action->setEnabled(any);
+    for (QAction* action : {find, only_differences, only_changed, previous, next, filter, go_to, search_next,
+                            search_previous, mark, bookmark, note})
+        action->setEnabled(any);
+    held_ = held;
+}
+
+void Actions::enable_travel(bool past, bool future, bool guest) {
+    for (QAction* action : {back, back_nested, back_entry, back_exit}) action->setEnabled(past);
+    for (QAction* action : {forward, live}) action->setEnabled(future);
+    for (QAction* action : {step, step_nested, step_entry, step_exit}) action->setEnabled(future || (guest && held_));
+    save_session->setEnabled(guest || past || future);
 }
 
 QMenu* Actions::fill(QMainWindow* window) {
@@ -97,14 +135,25 @@ QMenu* Actions::fill(QMainWindow* window) {
     QMenu* file = bar->addMenu(QStringLiteral("&File"));
     file->addActions({attach, detach, retry});
     file->addSeparator();
+    file->addActions({open_trace, save_session});
+    file->addSeparator();
     file->addAction(open_dump);
     file->addSeparator();
     file->addAction(picture);
     file->addSeparator();
     file->addAction(quit);
     bar->addMenu(QStringLiteral("&Edit"))->addActions({paste_dump, find});
+    QMenu* go = bar->addMenu(QStringLiteral("&Go"));
+    go->addActions({go_to, filter, search_next, search_previous});
+    go->addSeparator();
+    go->addActions({previous, next});
+    go->addSeparator();
+    go->addActions({show_history, bookmark, note, mark});
     QMenu* run = bar->addMenu(QStringLiteral("&Run"));
     run->addActions({step, step_nested, step_entry, step_exit});
+    run->addSeparator();
+    run->addActions({back, back_nested, back_entry, back_exit});
+    run->addActions({forward, live});
     run->addSeparator();
     run->addActions({resume, interrupt});
     run->addSeparator();
@@ -112,9 +161,7 @@ QMenu* Actions::fill(QMainWindow* window) {
     QMenu* evidence = run->addMenu(QStringLiteral("&Evidence: VMREADs and VMWRITEs"));
     evidence->addActions({evidence_none, evidence_pdptrs, evidence_all});
     QMenu* view = bar->addMenu(QStringLiteral("&View"));
-    view->addActions({only_differences, only_changed, show_absent});
-    view->addSeparator();
-    view->addActions({previous, next, live});
+    view->addActions({only_differences, only_changed, show_absent, show_timeline});
     view->addSeparator();
     QMenu* theme = view->addMenu(QStringLiteral("&Colours"));
     theme->addActions({theme_system, theme_light, theme_dark});
@@ -131,6 +178,8 @@ void Actions::fill_tools(QMainWindow* window) {
     tools->setToolButtonStyle(Qt::ToolButtonTextBesideIcon);
     tools->setIconSize({20, 20});
     tools->addActions({attach, detach});
+    tools->addSeparator();
+    tools->addActions({back, forward, live});
     tools->addSeparator();
     tools->addActions({step, step_nested, step_entry, step_exit});
     tools->addSeparator();
@@ -158,8 +207,8 @@ void Actions::show_evidence(nested::EvidenceScope scope) {
 }
 
 void Actions::recolour() {
-    for (QAction* action :
-         {attach, detach, step, step_nested, step_entry, step_exit, resume, interrupt, find, only_differences})
+    for (QAction* action : {attach, detach, back, forward, live, step, step_nested, step_entry, step_exit, resume,
+                            interrupt, find, only_differences})
         action->setIcon(themed_icon(action->property(kDrawing).toString()));
 }
 

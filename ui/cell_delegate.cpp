@@ -97,10 +97,6 @@ CellDelegate::Style CellDelegate::style_of(const QStyleOptionViewItem& option, c
         s.font = option.font;
         s.font.setItalic(true);
     }
-    if (flag(index, EarlierRole)) {
-        s.look.text = colors().muted();
-        s.font.setItalic(true);
-    }
     return s;
 }
 

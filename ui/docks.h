@@ -10,10 +10,13 @@
 
 namespace vmxscope::ui {
 
+class DifferencePanel;
 class EntryCheckPanel;
 class FieldPanel;
 class FindingsPanel;
+class HistoryPanel;
 class MemoryPanel;
+class NotesPanel;
 class PdptrPanel;
 class TransitionListView;
 
@@ -23,19 +26,26 @@ struct Docks {
     TransitionListView* list;
     PdptrPanel* pdptrs;
     FieldPanel* field;
+    HistoryPanel* history;
     FindingsPanel* findings;
     EntryCheckPanel* checks;
     MemoryPanel* memory;
-    QDockWidget *list_dock, *pdptr_dock, *field_dock, *findings_dock, *checks_dock, *memory_dock;
+    DifferencePanel* difference;
+    NotesPanel* notes;
+    QDockWidget *list_dock, *pdptr_dock, *field_dock, *history_dock, *findings_dock, *checks_dock, *memory_dock,
+        *difference_dock, *notes_dock;
 
     QList<QDockWidget*> all() const {
-        return {list_dock, pdptr_dock, field_dock, findings_dock, checks_dock, memory_dock};
+        return {list_dock,   pdptr_dock,  field_dock,      history_dock, findings_dock,
+                checks_dock, memory_dock, difference_dock, notes_dock};
     }
     /// The dock of that object name ("field"); null if there is none.
     QDockWidget* named(const QString& name) const;
-    /// Shows or hides all, in the shares of the window that they begin with.
+    /// Shows a panel and brings it to the front.
+    static void raise(QDockWidget* dock);
+    /// Shows or hides all but those of time, which come when they are asked for; in the shares of the window that they
+    /// begin with.
     void set_visible(bool on);
-    /// All but the PDPTR panel, which needs the list.
     void show_shown(const ShownPtr& shown);
     void recolour();
 

@@ -8,7 +8,8 @@
 
 namespace vmxscope::ui {
 
-void FindingsModel::add(const QList<TransitionPtr>& transitions) {
+void FindingsModel::add(const QList<TransitionPtr>& transitions, quint64 without) {
+    examined_ += without;
     for (const TransitionPtr& t : transitions)
         if (nested::direction_of(t->kind) && seen_.insert(t->seq).second) insert(t);
     emit counts_changed();
@@ -20,24 +21,15 @@ void FindingsModel::insert(const TransitionPtr& transition) {
     found_ += flow.findings.size();
     const std::size_t count = std::min(flow.findings.size(), kMaxKept - rows_.size());
     if (count == 0) return;
-    const auto key = std::pair(connection_, transition->seq);
-    const auto place = std::upper_bound(rows_.begin(), rows_.end(), key, [](const auto& k, const Row& row) {
-        return k < std::pair(row.connection, row.transition->seq);
-    });
+    const auto place = std::upper_bound(rows_.begin(), rows_.end(), transition->seq,
+                                        [](std::uint64_t seq, const Row& row) { return seq < row.transition->seq; });
     const int at = static_cast<int>(place - rows_.begin());
     beginInsertRows({}, at, at + static_cast<int>(count) - 1);
     std::vector<Row> fresh;
     for (std::size_t i = 0; i < count; ++i)
-        fresh.push_back(
-            {connection_, transition, flow.findings[i], qs(nested::finding_text(*transition, flow, flow.findings[i]))});
+        fresh.push_back({transition, flow.findings[i], qs(nested::finding_text(*transition, flow, flow.findings[i]))});
     rows_.insert(place, fresh.begin(), fresh.end());
     endInsertRows();
-}
-
-void FindingsModel::begin_connection() {
-    ++connection_;
-    seen_.clear();
-    if (!rows_.empty()) emit dataChanged(index(0, 0), index(rowCount() - 1, kColumnCount - 1), {EarlierRole});
 }
 
 void FindingsModel::clear() {
@@ -60,7 +52,6 @@ QVariant FindingsModel::data(const QModelIndex& index, int role) const {
     if (!checkIndex(index, CheckIndexOption::IndexIsValid)) return {};
     const Row& row = rows_[static_cast<size_t>(index.row())];
     const QString name = qs(vmx::name_of(row.finding.field));
-    if (role == EarlierRole) return row.connection != connection_;
     if (role == SeqRole) return quint64{row.transition->seq};
     if (role == FieldRole) return static_cast<int>(*vmx::index_of(row.finding.field));
     if (role == DetailRole && index.column() == FieldName) return row.sentence;

@@ -19,10 +19,9 @@ class FindingsModel : public QAbstractTableModel {
     static constexpr std::size_t kMaxKept = 10'000;
     using QAbstractTableModel::QAbstractTableModel;
 
-    /// A transition seen before on the same connection is passed by. They may come in any order.
-    void add(const QList<TransitionPtr>& transitions);
-    /// What is here stays, marked EarlierRole.
-    void begin_connection();
+    /// A transition that came before is passed by. They may come in any order. `without`: so many more nested entries
+    /// and exits were looked at, and had none.
+    void add(const QList<TransitionPtr>& transitions, quint64 without = 0);
     void clear();
 
     /// Nested entries and exits looked at, and how many findings there were; both since clear().
@@ -41,16 +40,14 @@ class FindingsModel : public QAbstractTableModel {
 
   private:
     struct Row {
-        int connection;
         TransitionPtr transition;
         nested::Finding finding;
         QString sentence;
     };
     void insert(const TransitionPtr& transition);
 
-    std::vector<Row> rows_;  // by connection and number
+    std::vector<Row> rows_;  // by number
     std::set<quint64> seen_;
-    int connection_ = 0;
     quint64 examined_ = 0, found_ = 0;
 };
 

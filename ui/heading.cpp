@@ -4,6 +4,7 @@
 #include <QFileInfo>
 #include <QHBoxLayout>
 #include <QLabel>
+#include <QLocale>
 #include <QPushButton>
 #include <QVBoxLayout>
 
@@ -57,7 +58,7 @@ Heading::Heading(QWidget* parent)
       routing_(wrapped_label(this)),
       notes_(wrapped_label(this)),
       away_(new QLabel(this)),
-      live_(new QPushButton(QStringLiteral("Go to live"), this)),
+      live_(new QPushButton(QStringLiteral("To the present"), this)),
       close_dump_(new QPushButton(QStringLiteral("Close the dump"), this)),
       dump_choice_(new QComboBox(this)),
       badges_(new BadgeStrip(this)) {
@@ -66,7 +67,8 @@ Heading::Heading(QWidget* parent)
     font.setBold(true);
     title_->setFont(font);
     title_->setTextFormat(Qt::PlainText);
-    live_->setToolTip(QStringLiteral("Shows the newest stop (Alt+End)"));
+    live_->setToolTip(QStringLiteral("Shows the newest transition (Alt+End)"));
+    away_->setMinimumWidth(1);  // a sentence that comes and goes makes no window wider
     dump_choice_->setToolTip(QStringLiteral("Which of the VMCSs in the dump"));
     dump_choice_->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
     dump_choice_->setMinimumContentsLength(16);
@@ -137,10 +139,12 @@ void Heading::set_dump_choice(const QStringList& names, int at) {
 }
 
 void Heading::set_live(quint64 shown_seq, quint64 live_seq) {
-    const bool away = shown_seq != 0 && live_seq != 0 && shown_seq != live_seq;
+    const bool away = shown_seq != 0 && live_seq > shown_seq;
     away_->setVisible(away);
     live_->setVisible(away);
-    if (away) away_->setText(QStringLiteral("ℹ looking at #%1, live is at #%2").arg(shown_seq).arg(live_seq));
+    if (!away) return;
+    const QString before = QLocale::c().toString(qulonglong{live_seq - shown_seq});
+    away_->setText(QStringLiteral("◀ You look at #%1, %2 before the present").arg(shown_seq).arg(before));
 }
 
 QString Heading::title() const {

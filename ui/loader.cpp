@@ -1,5 +1,8 @@
 #include "ui/loader.h"
 
+#include <QCoreApplication>
+#include <QDir>
+
 #include "ui/text.h"
 
 namespace vmxscope::ui {
@@ -31,6 +34,23 @@ void Loader::report_dump(core::Result<core::Imported> imported, const QString& s
         emit dump_loaded(std::make_shared<const core::Imported>(std::move(*imported)), source);
     else
         emit failed(qs(imported.error().what), qs(imported.error().remedy));
+}
+
+void Loader::list_samples() {
+    // Of the program as it is installed; else of its sources.
+    const QStringList folders{QCoreApplication::applicationDirPath() + QStringLiteral("/../share/vmxscope/traces"),
+                              QStringLiteral(VMXSCOPE_TRACES)};
+    pool_.start([this, folders] {
+        for (const QString& name : folders) {
+            const QDir folder(name);
+            QStringList files;
+            for (const QString& file : folder.entryList({QStringLiteral("*.vxt")}, QDir::Files, QDir::Name))
+                files << QDir::cleanPath(folder.absoluteFilePath(file));
+            if (files.isEmpty()) continue;
+            emit samples_listed(files);
+            return;
+        }
+    });
 }
 
 void Loader::list_cpus() {

@@ -25,6 +25,8 @@ class Loader : public QObject {
     void load_dump(const QString& file);
     /// The same of text, from `source`: "the clipboard".
     void parse_dump(const QByteArray& text, const QString& source);
+    /// samples_listed() follows: the recordings that come with the program.
+    void list_samples();
     /// cpus_listed() follows.
     void list_cpus();
     /// cpu_loaded() or failed() follows.
@@ -32,6 +34,7 @@ class Loader : public QObject {
 
   signals:
     void dump_loaded(const vmxscope::ui::ImportedPtr& imported, const QString& source);
+    void samples_listed(const QStringList& files);
     void cpus_listed(const QStringList& names);
     void cpu_loaded(const QString& name, const vmxscope::vmx::Capabilities& capabilities);
     void failed(const QString& what, const QString& remedy);

@@ -4,28 +4,31 @@
 #include <QCoreApplication>
 #include <QDialog>
 #include <QFileDialog>
+#include <QFileInfo>
 #include <QMenu>
 #include <QMessageBox>
 #include <QScreen>
 #include <QSettings>
 #include <QStackedWidget>
 #include <QStatusBar>
-#include <QTimer>
 #include <QVBoxLayout>
-#include <algorithm>
 
+#include "ui/difference_panel.h"
 #include "ui/entry_check_panel.h"
 #include "ui/field_panel.h"
 #include "ui/findings_panel.h"
 #include "ui/heading.h"
+#include "ui/history_panel.h"
 #include "ui/icons.h"
 #include "ui/message_bar.h"
+#include "ui/notes_panel.h"
 #include "ui/pdptr_panel.h"
 #include "ui/roles.h"
 #include "ui/start_page.h"
 #include "ui/status_line.h"
 #include "ui/target_picker.h"
 #include "ui/text.h"
+#include "ui/timeline_strip.h"
 #include "ui/transition_list_view.h"
 #include "ui/vmcs_view.h"
 
@@ -34,27 +37,24 @@ namespace vmxscope::ui {
 namespace {
 
 constexpr QSize kWanted{1720, 980};
-constexpr int kLateMs = 100;  // earlier transitions come in batches: the past is told anew once for several
+constexpr QLatin1String kTraceScheme{"trace:"};
 
 }  // namespace
 
 MainWindow::MainWindow(Session& session, ThemeChoice theme, bool remember, QWidget* parent)
-    : QMainWindow(parent),
-      session_(session),
-      remember_(remember),
-      actions_(this),
-      docks_(this, session, &list_),
-      late_(new QTimer(this)) {
+    : QMainWindow(parent), session_(session), remember_(remember), actions_(this), docks_(this, session, &list_) {
     setWindowTitle(QStringLiteral("vmxscope"));
     setWindowIcon(application_icon());
     make_layout();
-    late_->setSingleShot(true);
-    late_->setInterval(kLateMs);
+    setAcceptDrops(true);
     connect_actions();
     connect_views();
     connect_docks();
     connect_loader();
     connect_session();
+    connect_travel();
+    connect_time_docks();
+    connect_strip();
     const QScreen* where = screen();
     resize(where ? kWanted.boundedTo(where->availableSize() - QSize(20, 40)) : kWanted);
     set_theme(theme);
@@ -72,6 +72,8 @@ void MainWindow::make_layout() {
     welcome_ = new WelcomePage;
     attaching_ = new AttachPage;
     vmcs_ = new VmcsView;
+    strip_ = new TimelineStrip;
+    strip_->hide();
     for (QWidget* page :
          {static_cast<QWidget*>(welcome_), static_cast<QWidget*>(attaching_), static_cast<QWidget*>(vmcs_)})
         pages_->addWidget(page);
@@ -80,6 +82,7 @@ void MainWindow::make_layout() {
     layout->setSpacing(0);
     layout->addWidget(message_);
     layout->addWidget(pages_, 1);
+    layout->addWidget(strip_);
     setCentralWidget(centre);
 
     status_ = new StatusLine(this);
@@ -94,6 +97,8 @@ void MainWindow::connect_actions() {
     on(actions_.attach, [this] { ask_attach(); });
     on(actions_.detach, [this] { session_.detach(); });
     on(actions_.retry, [this] { session_.retry(); });
+    on(actions_.open_trace, [this] { ask_open_trace(); });
+    on(actions_.save_session, [this] { ask_save_session(); });
     on(actions_.open_dump, [this] { ask_open_dump(); });
     on(actions_.paste_dump, [this] { paste_dump(); });
     on(actions_.evidence_none, [this] { session_.set_evidence(nested::EvidenceScope::None); });
@@ -105,6 +110,31 @@ void MainWindow::connect_actions() {
     on(actions_.step_nested, [this] { step(core::StepKind::Nested); });
     on(actions_.step_entry, [this] { step(core::StepKind::Entry); });
     on(actions_.step_exit, [this] { step(core::StepKind::Exit); });
+    on(actions_.back, [this] { step_back(core::StepKind::Transition); });
+    on(actions_.back_nested, [this] { step_back(core::StepKind::Nested); });
+    on(actions_.back_entry, [this] { step_back(core::StepKind::Entry); });
+    on(actions_.back_exit, [this] { step_back(core::StepKind::Exit); });
+    on(actions_.forward, [this] {
+        if (in_past()) step(core::StepKind::Transition);
+    });
+    on(actions_.go_to, [this] { ask_go_to(); });
+    on(actions_.filter, [this] {
+        Docks::raise(docks_.list_dock);
+        docks_.list->filter().focus();
+    });
+    on(actions_.search_next, [this] { search(core::Way::Forth); });
+    on(actions_.search_previous, [this] { search(core::Way::Back); });
+    on(actions_.mark, [this] {
+        Docks::raise(docks_.difference_dock);
+        docks_.difference->mark();
+    });
+    on(actions_.show_history, [this] { Docks::raise(docks_.history_dock); });
+    on(actions_.bookmark, [this] { docks_.notes->toggle(); });
+    on(actions_.note, [this] {
+        Docks::raise(docks_.notes_dock);
+        docks_.notes->edit();
+    });
+    on(actions_.show_timeline, [this] { update_state(); });
     on(actions_.resume, [this] { session_.resume(); });
     on(actions_.interrupt, [this] { session_.interrupt(); });
     on(actions_.find, [this] { vmcs_->focus_search(); });
@@ -128,29 +158,27 @@ void MainWindow::connect_views() {
     connect(&vmcs_->head(), &Heading::dump_closed, this, &MainWindow::close_dump);
     connect(vmcs_, &VmcsView::field_selected, this, [this](vmx::Field field, bool clicked) {
         docks_.field->show_field(field, session_.capabilities() ? &*session_.capabilities() : nullptr);
-        if (clicked) docks_.field_dock->raise();
+        docks_.history->show_field(field);
+        if (clicked && !docks_.history->isVisible()) docks_.field_dock->raise();
     });
     connect(vmcs_, &VmcsView::field_activated, this, [this](vmx::Field field) {
         docks_.checks_dock->raise();
         docks_.checks->edit(field);
     });
     connect(welcome_->picker(), &TargetPicker::attach_asked, this, &MainWindow::attach);
+    connect(welcome_, &WelcomePage::trace_asked, this, &MainWindow::open_trace);
+    connect(welcome_, &WelcomePage::open_trace_asked, this, &MainWindow::ask_open_trace);
     connect(attaching_, &AttachPage::cancelled, &session_, &Session::cancel_attach);
     connect(message_, &MessageBar::button_clicked, &session_, &Session::retry);
-    connect(late_, &QTimer::timeout, this, [this] {
-        if (!dump_ && shown_row() >= 0) show_shown(ui::shown_row(list_, shown_row()));
-    });
 }
 
 void MainWindow::connect_docks() {
-    connect(docks_.list, &TransitionListView::picked, this, &MainWindow::show_row);
+    connect(docks_.list, &TransitionListView::picked, this, &MainWindow::show_seq);
     connect(docks_.findings, &FindingsPanel::picked, this, [this](const TransitionPtr& t, vmx::Field field) {
-        const int row = list_.row_of(t);
-        if (row < 0)
-            return message_->say(MessageBar::Kind::Notice,
-                                 QStringLiteral("#%1 is not in the list any more.").arg(t->seq),
+        if (!all_.row_of(t->seq))
+            return message_->say(MessageBar::Kind::Notice, QStringLiteral("#%1 is not kept any more.").arg(t->seq),
                                  QStringLiteral("Its report can still be saved."));
-        show_row(row);
+        show_seq(t->seq);
         show_field(field);
     });
     connect(docks_.findings, &FindingsPanel::save_asked, this, &MainWindow::ask_save_report);
@@ -169,16 +197,28 @@ void MainWindow::connect_loader() {
     connect(&loader_, &Loader::failed, this, [this](const QString& what, const QString& remedy) {
         message_->say(MessageBar::Kind::Error, what, remedy);
     });
+    connect(&loader_, &Loader::samples_listed, welcome_, &WelcomePage::set_samples);
     loader_.list_cpus();
+    loader_.list_samples();
 }
 
 void MainWindow::connect_session() {
     connect(&session_, &Session::state_changed, this, &MainWindow::update_state);
-    connect(&session_, &Session::status_changed, this, [this] { status_->show_session(session_, list_.let_go()); });
+    connect(&session_, &Session::status_changed, this, [this] { update_status(); });
     connect(&session_, &Session::targets, welcome_->picker(), &TargetPicker::set_targets);
     connect(&session_, &Session::progress, attaching_, &AttachPage::progress);
     connect(&session_, &Session::connected, this, &MainWindow::on_connected);
-    connect(&session_, &Session::transitions, this, &MainWindow::on_transitions);
+    connect(&session_, &Session::began, this, [this](const core::trace::TraceInfo& info) {
+        strip_->set_tsc_khz(info.tsc_khz);
+        travel_.ask([info](TravelWorker& w) { w.begin(info); });
+    });
+    connect(&session_, &Session::past, this,
+            [this](const PastBlock& block) { travel_.ask([block](TravelWorker& w) { w.feed(block); }); });
+    connect(&session_, &Session::caught_up, this, &MainWindow::go_live);
+    connect(&session_, &Session::state_changed, this, [this](Session::State state) {
+        if (state == Session::State::Idle || state == Session::State::Lost || state == Session::State::Ended)
+            travel_.ask([](TravelWorker& w) { w.keep(); });
+    });
     connect(&session_, &Session::stopped, this, &MainWindow::on_stopped);
     connect(&session_, &Session::lost, this, &MainWindow::on_lost);
     connect(&session_, &Session::memory, this, &MainWindow::on_memory);
@@ -199,6 +239,7 @@ void MainWindow::connect_session() {
 }
 
 void MainWindow::attach(const QString& uri) {
+    if (uri.startsWith(kTraceScheme)) return open_trace(uri.mid(kTraceScheme.size()));
     message_->clear();
     session_.attach(uri);
     if (remember_) QSettings().setValue(QStringLiteral("last_target"), session_.uri());
@@ -222,16 +263,8 @@ void MainWindow::ask_attach() {
     dialog->open();
 }
 
-void MainWindow::on_connected(bool again) {
-    // What was seen stays visible, unless it was another guest's.
-    if (again) {
-        list_.begin_connection();
-        docks_.findings->model().begin_connection();
-    } else {
-        list_.clear();
-        docks_.findings->model().clear();
-        show_row(-1);
-    }
+void MainWindow::on_connected() {
+    forget_past();
     const std::vector<std::string>& notes = session_.info().notes;
     QStringList lines;
     for (const std::string& note : notes) lines << qs(note);
@@ -241,49 +274,14 @@ void MainWindow::on_connected(bool again) {
         message_->say(MessageBar::Kind::Notice, lines.join(QLatin1Char('\n')), {});
 }
 
-void MainWindow::on_transitions(const QList<TransitionPtr>& transitions) {
-    list_.add(transitions);
-    docks_.findings->model().add(transitions);
-    // What is shown may lean on transitions that came only now: the one before it, or the one whose verdict it borrows.
-    const int row = shown_row();
-    if (row < 0 || dump_) return;
-    const quint64 seq = list_.at(row)->seq;
-    const auto earlier = [&](const TransitionPtr& t) { return t->seq < seq; };
-    if (!std::any_of(transitions.begin(), transitions.end(), earlier)) return;
-    docks_.pdptrs->show_row(list_, row);
-    if (!late_->isActive()) late_->start();
-}
-
 void MainWindow::on_stopped(const core::Stop& stop) {
     docks_.list->show_vcpu_column(session_.vcpus().size() > 1);
-    const bool first = !shown_.isValid();
-    if (stop.seq != 0 && list_.row_of(stop.seq) >= 0) go_live();
-    if (first) docks_.list->setFocus();
+    if (shown_seq() == 0) docks_.list->setFocus();
     if (stop.seq == 0) update_state();
 }
 
 void MainWindow::on_lost(const QString& what, const QString& remedy) {
     message_->say(MessageBar::Kind::Error, what, remedy, QStringLiteral("Retry"));
-}
-
-void MainWindow::step(core::StepKind kind) {
-    session_.step({kind, status_->vcpu(), actions_.hold_others->isChecked()});
-}
-
-void MainWindow::show_row(int row) {
-    dump_.reset();
-    shown_ = row < 0 ? QPersistentModelIndex() : QPersistentModelIndex(list_.index(row, 0));
-    show_values(row);
-    docks_.list->select_row(row);
-    update_away();
-}
-
-void MainWindow::show_values(int row) {
-    docks_.pdptrs->show_row(list_, row);
-    show_shown(ui::shown_row(list_, row));
-    ask_pdptes();
-    const bool failed = now_ && now_->entry_failed();
-    if (failed && now_->transition->seq == session_.live_seq()) docks_.checks_dock->raise();
 }
 
 void MainWindow::show_shown(const ShownPtr& shown) {
@@ -292,9 +290,13 @@ void MainWindow::show_shown(const ShownPtr& shown) {
                               ? QStringLiteral(
                                     "Held before the first transition.\n\nStep to it with F10, or to the first nested "
                                     "one with F9.")
+                          : session_.state() == Session::State::Running
+                              ? QStringLiteral("The guest runs.\n\nInterrupt it with F6.")
                               : QStringLiteral("No transition has been seen yet.");
     vmcs_->show_shown(shown, empty);
     docks_.show_shown(shown);
+    strip_->set_cursor(shown && !shown->dump ? shown->transition->tsc : 0);
+    update_past();
 }
 
 void MainWindow::show_field(vmx::Field field) {
@@ -303,29 +305,22 @@ void MainWindow::show_field(vmx::Field field) {
 }
 
 void MainWindow::raise_panel(const QString& name) {
-    if (QDockWidget* dock = docks_.named(name)) dock->raise();
-}
-
-void MainWindow::update_away() {
-    if (!shown_.isValid()) return vmcs_->head().set_live(0, 0);
-    const bool earlier = shown_.data(EarlierRole).toBool();
-    vmcs_->head().set_live(earlier ? 0 : shown_.data(SeqRole).toULongLong(), session_.live_seq());
+    if (QDockWidget* dock = docks_.named(name)) Docks::raise(dock);
 }
 
 void MainWindow::go_live() {
-    const int row = list_.row_of(session_.live_seq());
-    if (row >= 0) show_row(row);
+    if (present() != 0) show_seq(present());
 }
 
 void MainWindow::move_by(int steps) {
-    const int row = docks_.list->neighbour(shown_row(), steps);
-    if (row >= 0) show_row(row);
+    const int row = list_.neighbour(shown_seq(), steps);
+    if (row >= 0) show_seq(list_.seq_at(row));
 }
 
 void MainWindow::update_state() {
     using S = Session::State;
     const S state = session_.state();
-    const bool any = list_.rowCount() > 0;
+    const bool any = !all_.empty();
     if (state == S::Attaching) {
         if (pages_->currentWidget() != attaching_) attaching_->begin(session_.uri());
         pages_->setCurrentWidget(attaching_);
@@ -339,12 +334,29 @@ void MainWindow::update_state() {
         docks_shown_ = docks;
         docks_.set_visible(docks);
     }
-    if (!shown_.isValid() && !dump_) show_row(-1);
+    strip_->setVisible(any && !dump_ && state != S::Attaching && actions_.show_timeline->isChecked());
+    if (!now_ && !dump_) show_shown(nullptr);
     actions_.enable(state, any || dump_, session_.vcpus().size() > 1);
-    status_->show_session(session_, list_.let_go());
-    const QString target = session_.uri();
-    setWindowTitle(target.isEmpty() || state == S::Idle ? QStringLiteral("vmxscope")
-                                                        : target + QStringLiteral(" – vmxscope"));
+    update_past();
+    const QString target = !trace_.isEmpty()  ? QFileInfo(trace_).fileName()
+                           : state == S::Idle ? QString()
+                                              : session_.uri();
+    setWindowTitle(target.isEmpty() ? QStringLiteral("vmxscope") : target + QStringLiteral(" – vmxscope"));
+}
+
+void MainWindow::update_status() {
+    if (trace_.isEmpty())
+        status_->show_session(session_, dropped_);
+    else
+        status_->show_trace(opened_, all_.count());
+}
+
+void MainWindow::update_past() {
+    const quint64 seq = shown_seq();
+    const bool live = trace_.isEmpty() && session_.live_seq() != 0 && !follows_;
+    vmcs_->head().set_live(live ? seq : 0, session_.live_seq());
+    actions_.enable_travel(seq != 0 && seq > all_.first(), in_past(), trace_.isEmpty() && session_.attached());
+    update_status();
 }
 
 void MainWindow::set_theme(ThemeChoice theme) {

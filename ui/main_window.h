@@ -9,15 +9,16 @@
 #include "ui/palette.h"
 #include "ui/session.h"
 #include "ui/transition_list_model.h"
+#include "ui/travel.h"
 
 class QStackedWidget;
-class QTimer;
 
 namespace vmxscope::ui {
 
 class AttachPage;
 class MessageBar;
 class StatusLine;
+class TimelineStrip;
 class VmcsView;
 class WelcomePage;
 
@@ -32,8 +33,19 @@ class MainWindow : public QMainWindow {
     ~MainWindow() override;
 
     void set_theme(ThemeChoice theme);
-    /// Shows row `row` of the list of transitions; -1 shows none.
-    void show_row(int row);
+    /// Opens a trace file in place of what is there; a session under way is left.
+    void open_trace(const QString& file);
+    /// A trace by its name or as "trace:FILE", a file with VMCSs in it, or else a target to be attached to.
+    void open(const QString& what);
+    /// Shows that transition, once the worker has it; 0 shows none.
+    void show_seq(quint64 seq);
+    /// As the keys do: forth in the past, and at its end the guest itself.
+    void step(core::StepKind kind);
+    void step_back(core::StepKind kind);
+    /// A number, a time, or a condition.
+    void go_to(const QString& what);
+    void search(core::Way way);
+    void save_session(const QString& file);
     /// Reads a file with VMCSs in it and shows the first; the rest can be chosen.
     void open_dump(const QString& file);
     /// Brings the panel of that object name ("field", "checks", …) to the front.
@@ -41,17 +53,31 @@ class MainWindow : public QMainWindow {
     void show_field(vmx::Field field);
     /// Writes what is known of a finding into a file.
     void save_report(const TransitionPtr& transition, const nested::Finding& finding, const QString& file);
-    int shown_row() const { return shown_.isValid() ? shown_.row() : -1; }
+    /// 0: no transition is shown.
+    quint64 shown_seq() const { return now_ && !now_->dump ? now_->transition->seq : 0; }
+    const ShownPtr& shown() const { return now_; }
+    /// The trace that is open; empty: none.
+    const QString& trace() const { return trace_; }
+    /// The newest transition that there is to go to; 0: none.
+    quint64 present() const { return trace_.isEmpty() ? session_.live_seq() : all_.last(); }
 
     TransitionListModel& transitions() { return list_; }
+    Travel& travel() { return travel_; }
     Actions& actions() { return actions_; }
     VmcsView& vmcs() { return *vmcs_; }
     PdptrPanel& pdptrs() { return *docks_.pdptrs; }
+    TimelineStrip& strip() { return *strip_; }
     Docks& docks() { return docks_; }
     MessageBar& message() { return *message_; }
     StatusLine& status() { return *status_; }
 
+  signals:
+    void shown_changed();
+    void trace_failed(const QString& what);
+
   protected:
+    void dragEnterEvent(QDragEnterEvent* event) override;
+    void dropEvent(QDropEvent* event) override;
     void closeEvent(QCloseEvent* event) override;
 
   private:
@@ -61,13 +87,22 @@ class MainWindow : public QMainWindow {
     void connect_docks();
     void connect_loader();
     void connect_session();
-    void step(core::StepKind kind);
+    void connect_travel();
+    void connect_time_docks();
+    void connect_strip();
     void ask_attach();
     void attach(const QString& uri);
-    void on_connected(bool again);
-    void on_transitions(const QList<TransitionPtr>& transitions);
-    /// The part of show_row() that must be done again when earlier transitions come in.
-    void show_values(int row);
+    void on_connected();
+    void on_opened(const OpenedTrace& trace);
+    void on_grown(const Runs& more, quint64 first, quint64 dropped);
+    void on_shown(const ShownPtr& shown);
+    /// Begins the list, the findings and all that was derived anew.
+    void forget_past();
+    void filter(const QString& condition);
+    bool in_past() const { return shown_seq() != 0 && shown_seq() < all_.last(); }
+    void ask_open_trace();
+    void ask_save_session();
+    void ask_go_to();
     void show_shown(const ShownPtr& shown);
     void show_dump(int at);
     void close_dump();
@@ -85,7 +120,9 @@ class MainWindow : public QMainWindow {
     void go_live();
     /// Brings page, docks, actions and status in line with the session's state.
     void update_state();
-    void update_away();
+    /// Where in the past the shown transition is, and where one can go from it.
+    void update_past();
+    void update_status();
     void save_picture();
     void show_about();
     void recolour();
@@ -96,18 +133,27 @@ class MainWindow : public QMainWindow {
     Actions actions_;
     TransitionListModel list_;
     Docks docks_;
-    QPersistentModelIndex shown_;
-    ShownPtr now_;  // what every panel shows; null: nothing
+    Travel travel_;
+    Runs all_;  // every transition that is kept
+    QString trace_;
+    OpenedTrace opened_;
+    quint64 dropped_ = 0;
+    quint64 wanted_ = 0;   // to be shown
+    bool follows_ = true;  // what was asked for is the newest, and so will be the next stop
+    quint64 filter_ticket_ = 0;
+    QString looked_for_;  // by a condition, last
+    bool told_ = false;   // the message is of a search that found nothing
+    ShownPtr now_;        // what every panel shows; null: nothing
     Loader loader_;
     ImportedPtr dump_;
     QString dump_source_;
     quint64 wanted_pdptes_ = 0;
-    QTimer* late_;  // earlier transitions came in: the past of the shown one is told anew
 
     QStackedWidget* pages_;
     WelcomePage* welcome_;
     AttachPage* attaching_;
     VmcsView* vmcs_;
+    TimelineStrip* strip_;
     MessageBar* message_;
     StatusLine* status_;
     bool docks_shown_ = false;

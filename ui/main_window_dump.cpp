@@ -58,14 +58,14 @@ void MainWindow::show_dump(int at) {
                      .arg(names.size() + 1)
                      .arg(vmcs.label.empty() ? qs(core::name_of(vmcs.role)) : qs(vmcs.label));
     vmcs_->head().set_dump_choice(names, at);
-    docks_.pdptrs->show_row(list_, -1);
     show_shown(shown_dump(dump_source_, *dump_, static_cast<std::size_t>(at)));
     vmcs_->head().set_live(0, 0);
 }
 
 void MainWindow::close_dump() {
-    const int row = shown_row();
-    show_row(row);
+    dump_.reset();
+    show_shown(nullptr);
+    if (wanted_ != 0) show_seq(wanted_);
     update_state();
 }
 

@@ -18,15 +18,15 @@ namespace {
 
 constexpr int kNarrowest = 360;  // pixels: three columns of PDPTRs, and a condition beside its value
 
-/// Why the panel is about row `from` while row `row` is shown.
-QString borrowed_text(const TransitionListModel& list, int from, int row) {
+/// Why the panel is about another transition than the one that is shown.
+QString borrowed_text(const Shown& shown) {
     QString text = QStringLiteral("%1 moves no PDPTRs. This is the newest nested one of vCPU %2 before it: %3.")
-                       .arg(headline(*list.at(row)))
-                       .arg(list.at(row)->vcpu)
-                       .arg(headline(*list.at(from)));
-    if (const quint64 missing = list.missing_between(from, row))
-        text += QStringLiteral(" ⋮ Not in the list, or not yet: %1 between the two.")
-                    .arg(counted(missing, QStringLiteral("transition")));
+                       .arg(headline(*shown.transition))
+                       .arg(shown.transition->vcpu)
+                       .arg(headline(*shown.lender));
+    if (shown.missing)
+        text += QStringLiteral(" ⋮ Not kept: %1 between the two.")
+                    .arg(counted(shown.missing, QStringLiteral("transition")));
     return text;
 }
 
@@ -95,13 +95,12 @@ FittedTable* PdptrPanel::evidence_table() {
     return table;
 }
 
-void PdptrPanel::show_row(const TransitionListModel& list, int row) {
-    const int from = row < 0 ? -1 : list.verdict_row_for(row);
-    const TransitionPtr transition = from < 0 ? nullptr : list.at(from);
-    const std::optional<nested::Verdict> verdict = from < 0 ? std::nullopt : list.verdict_at(from);
-
-    borrowed_->setVisible(from >= 0 && from != row);
-    if (from >= 0 && from != row) borrowed_->setText(borrowed_text(list, from, row));
+void PdptrPanel::show_shown(const ShownPtr& shown) {
+    const TransitionPtr transition = shown ? shown->lender : nullptr;
+    const std::optional<nested::Verdict> verdict = shown ? shown->lent : std::nullopt;
+    const bool borrowed = transition && transition != shown->transition;
+    borrowed_->setVisible(borrowed);
+    if (borrowed) borrowed_->setText(borrowed_text(*shown));
     banner_->show_verdict(transition, verdict);
     pdptrs_.show(transition, verdict);
     conditions_.show(verdict ? verdict->conditions : std::vector<nested::Condition>{});

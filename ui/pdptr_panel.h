@@ -5,6 +5,7 @@
 
 #include "ui/conditions_model.h"
 #include "ui/pdptr_model.h"
+#include "ui/shown.h"
 
 class QLabel;
 
@@ -20,9 +21,9 @@ class PdptrPanel : public QScrollArea {
   public:
     explicit PdptrPanel(QWidget* parent = nullptr);
 
-    /// Shows the verdict of row `row` of `list` (-1: nothing), or where that has none, of the newest transition before
-    /// it on its vCPU that has one, and says so.
-    void show_row(const TransitionListModel& list, int row);
+    /// Shows the transition's verdict (null: nothing), or where it has none, that of the newest transition before it on
+    /// its vCPU that has one, and says so.
+    void show_shown(const ShownPtr& shown);
     /// The four entries in L2's memory at this stop; or why they are not known, or not of interest ("").
     void show_memory(const std::array<std::uint64_t, 4>& entries);
     void show_no_memory(const QString& why);

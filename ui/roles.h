@@ -32,8 +32,6 @@ enum Role : int {
     VcpuRole,
     /// bool: rows that belong before this one are not here.
     GapRole,
-    /// bool: seen on an earlier connection than the present one.
-    EarlierRole,
     /// bool: nothing uses the value in the VMCS that it is in; the tool tip says why.
     MeaninglessRole,
     /// bool: rule, evidence and values contradict each other here.

@@ -8,7 +8,7 @@ namespace vmxscope::ui {
 
 namespace {
 
-constexpr int kSettleMs = 100;         // layouts settle in the event loop, some after others
+constexpr int kSettleMs = 200;         // rows are fetched, layouts settle in the event loop, some after others
 constexpr qint64 kSayAgainMs = 3'000;  // how long a terminal may be silent
 
 }  // namespace
@@ -29,8 +29,14 @@ Screenshot::Screenshot(MainWindow& window, Session& session, ScreenshotJob job, 
         return remedy.isEmpty() ? what : what + QLatin1Char(' ') + remedy;
     };
     connect(&session_, &Session::progress, this, [this](const QString& text, double) { say(text); });
-    // The list is complete: no more rows will come in while the picture is taken.
-    connect(&session_, &Session::caught_up, this, &Screenshot::next);
+    // Everything up to the stop is here; what it is about may still be on its way to the window.
+    connect(&session_, &Session::caught_up, this, [this] {
+        if (session_.live_seq() == 0 || window_.shown_seq() == session_.live_seq()) next();
+    });
+    connect(&window_, &MainWindow::shown_changed, this, [this] {
+        if (!window_.trace().isEmpty() || window_.shown_seq() == session_.live_seq()) next();
+    });
+    connect(&window_, &MainWindow::trace_failed, this, &Screenshot::fail);
     connect(&session_, &Session::trouble, this,
             [=, this](const QString& a, const QString& b) { fail(sentence(a, b)); });
     connect(&session_, &Session::lost, this, [=, this](const QString& a, const QString& b) { fail(sentence(a, b)); });
@@ -43,7 +49,7 @@ Screenshot::Screenshot(MainWindow& window, Session& session, ScreenshotJob job, 
 void Screenshot::start() {
     window_.resize(job_.size);
     window_.show();
-    session_.attach(job_.target);
+    window_.open(job_.target);
 }
 
 void Screenshot::say(const QString& said) {
@@ -70,7 +76,7 @@ void Screenshot::next() {
     ++stepped_;
     say(QStringLiteral("step %1 of %2").arg(stepped_).arg(job_.steps));
     limit_->start();
-    session_.step({job_.kind, std::nullopt, false});
+    window_.step(job_.kind);
 }
 
 void Screenshot::take() {

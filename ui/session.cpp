@@ -5,7 +5,6 @@ namespace vmxscope::ui {
 Session::Session(const core::Backends& backends, QObject* parent)
     : QObject(parent), worker_(new SessionWorker(backends)) {
     qRegisterMetaType<StepRequest>();
-    qRegisterMetaType<TransitionPtr>();
     qRegisterMetaType<MemoryRequest>();
     qRegisterMetaType<MemoryAnswer>();
     qRegisterMetaType<WalkRequest>();
@@ -44,7 +43,8 @@ void Session::connect_reports() {
     using W = SessionWorker;
     connect(worker_, &W::targets, this, &Session::targets);
     connect(worker_, &W::progress, this, &Session::progress);
-    connect(worker_, &W::transitions, this, &Session::transitions);
+    connect(worker_, &W::began, this, &Session::began);
+    connect(worker_, &W::past, this, &Session::past);
     connect(worker_, &W::caught_up, this, &Session::caught_up);
     connect(worker_, &W::command_failed, this, &Session::trouble);
     connect(worker_, &W::attached, this, [this](const core::TargetInfo& info) {

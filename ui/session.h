@@ -64,7 +64,8 @@ class Session : public QObject {
     void progress(const QString& text, double fraction);
     /// A new connection begins; `again`: to the same target as the one before.
     void connected(bool again);
-    void transitions(const QList<vmxscope::ui::TransitionPtr>& list);
+    void began(const vmxscope::core::trace::TraceInfo& info);
+    void past(const vmxscope::ui::PastBlock& block);
     void stopped(const vmxscope::core::Stop& stop);
     void caught_up();
     /// Anything that the status line shows has changed.

@@ -3,6 +3,7 @@
 #include <QTimer>
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "ui/text.h"
 
@@ -12,7 +13,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kWait{50};
 constexpr const char* kNotHeld = "Memory is read while the guest is held. Interrupt it first (F6).";
-constexpr int kFetchPerPoll = 8;  // so that a command waits for a few round trips at most
+constexpr int kPullMs = 250;  // how often a guest that runs is asked what it did
 
 }  // namespace
 
@@ -47,8 +48,8 @@ void SessionWorker::attach(const QString& uri) {
     target_ = std::move(*target);
     next_seq_ = 1;
     unfetched_ = 0;
-    running_ = false;
-    asked_capabilities_ = false;
+    running_ = behind_ = began_ = false;
+    capabilities_.reset();
     emit attached(target_->info());
     poll_timer_->start();
 }
@@ -56,39 +57,72 @@ void SessionWorker::attach(const QString& uri) {
 void SessionWorker::poll() {
     if (!target_) return;
     // Held vCPUs are polled too: that is how a lost connection is noticed.
-    const bool busy = !running_ && !wanted_.empty();
-    auto stop = target_->wait(busy ? std::chrono::milliseconds(0) : kWait);
+    auto stop = target_->wait(behind_ && !running_ ? std::chrono::milliseconds(0) : kWait);
     if (!stop) {
         drop();
         emit lost(qs(stop.error().what), qs(stop.error().remedy));
         return;
     }
     if (*stop) handle(**stop);
-    if (target_ && !running_ && !wanted_.empty()) {
-        if (auto done = backfill(kFetchPerPoll); !done)
-            emit command_failed(qs(done.error().what), qs(done.error().remedy));
-        if (wanted_.empty()) emit caught_up();
-    }
+    if (target_ && began_ && (running_ ? since_pull_.elapsed() >= kPullMs : behind_)) catch_up();
 }
 
 void SessionWorker::handle(const core::Stop& stop) {
     running_ = false;
-    fetch_around(stop);
-    if (stop.why == core::Stop::Why::GuestGone) {
+    behind_ = true;
+    const bool gone = stop.why == core::Stop::Why::GuestGone;
+    ask_vcpus(gone);
+    if (!began_) begin();
+    if (gone) {
         // What the guest did last is wanted most; a target that ended with it cannot be blamed for having it no more.
-        while (!wanted_.empty() && backfill(kFetchPerPoll)) {
+        for (auto more = pull(); more && *more; more = pull()) {
         }
         drop();
         emit guest_gone(qs(stop.text));
         return;
     }
-    if (!asked_capabilities_) ask_capabilities();
     emit stopped(stop);
-    if (wanted_.empty()) emit caught_up();
+}
+
+void SessionWorker::catch_up() {
+    since_pull_.start();
+    const auto more = pull();
+    if (!more) emit command_failed(qs(more.error().what), qs(more.error().remedy));
+    if (running_ || (more && *more)) return;
+    behind_ = false;
+    emit caught_up();
+}
+
+core::Result<bool> SessionWorker::pull() {
+    const auto kept = target_->history();
+    if (!kept) return tl::unexpected(kept.error());
+    if (kept->last == 0 || kept->last < next_seq_) {
+        emit history(*kept, unfetched_);
+        return false;
+    }
+    auto bytes = target_->past(next_seq_);
+    if (!bytes) return tl::unexpected(bytes.error());
+    if (bytes->empty()) return false;
+    const auto head = core::trace::block_head(*bytes);
+    if (!head) return tl::unexpected(head.error());
+    if (head->last_seq < next_seq_) return core::fail("The target sent another part of its past than was asked for.");
+    const std::uint64_t first = std::max(next_seq_, head->first_seq), last = std::min(head->last_seq, kept->last);
+    unfetched_ += std::min(first, kept->last + 1) - next_seq_;
+    next_seq_ = std::max(first, last + 1);
+    if (first <= last) emit past({std::make_shared<const std::vector<std::byte>>(std::move(*bytes)), first, last});
+    emit history(*kept, unfetched_);
+    return next_seq_ <= kept->last;
+}
+
+void SessionWorker::begin() {
+    began_ = true;
+    ask_capabilities();
+    core::trace::TraceInfo info = core::trace_info_of(*target_, nested::EvidenceScope::Pdptrs, {});
+    info.capabilities = capabilities_;
+    emit began(info);
 }
 
 void SessionWorker::ask_capabilities() {
-    asked_capabilities_ = true;
     ept12_rules_ = ept02_rules_ = {};
     auto both = target_->capabilities();
     if (!both) {
@@ -100,6 +134,7 @@ void SessionWorker::ask_capabilities() {
         rules->maxphyaddr = caps->maxphyaddr;
         rules->execute_only = !ept.known() || (ept.bits & 1);
     }
+    capabilities_ = *both;
     emit capabilities(*both, {});
 }
 
@@ -171,65 +206,11 @@ void SessionWorker::walk(const WalkRequest& request) {
     emit walked(answer);
 }
 
-void SessionWorker::fetch_around(const core::Stop& stop) {
-    const bool gone = stop.why == core::Stop::Why::GuestGone;
+void SessionWorker::ask_vcpus(bool gone) {
     if (auto list = target_->vcpus())
         emit vcpus(QList<core::Vcpu>(list->begin(), list->end()));
     else if (!gone)
         emit command_failed(qs(list.error().what), qs(list.error().remedy));
-
-    std::uint64_t shown = 0;
-    if (stop.seq != 0 && !gone) {
-        auto t = target_->transition(stop.seq);
-        if (t) {
-            emit transitions({std::make_shared<const nested::Transition>(std::move(*t))});
-            shown = stop.seq;
-        } else {
-            emit command_failed(qs(t.error().what), qs(t.error().remedy));
-        }
-    }
-    if (auto h = target_->history()) {
-        plan_backfill(*h, shown);
-        emit history(*h, unfetched_);
-    } else if (!gone) {
-        emit command_failed(qs(h.error().what), qs(h.error().remedy));
-    }
-}
-
-void SessionWorker::plan_backfill(const core::History& h, std::uint64_t shown) {
-    if (h.last == 0 || h.last < next_seq_) return;
-    std::uint64_t first = std::max(next_seq_, h.first);
-    if (h.last - first >= kBackfill) first = h.last - kBackfill + 1;
-    unfetched_ += first - next_seq_;
-    next_seq_ = h.last + 1;
-    const auto want = [this](std::uint64_t from, std::uint64_t to) {
-        if (from <= to) wanted_.push_front({from, to});
-    };
-    if (shown >= first && shown <= h.last) {
-        want(first, shown - 1);
-        want(shown + 1, h.last);
-    } else {
-        want(first, h.last);
-    }
-}
-
-core::Result<void> SessionWorker::backfill(int count) {
-    QList<TransitionPtr> batch;
-    core::Result<void> result;
-    while (result && count-- > 0 && !wanted_.empty()) {
-        Range& range = wanted_.front();
-        auto t = target_->transition(range.last);
-        if (!t) {
-            for (const Range& r : wanted_) unfetched_ += r.last - r.first + 1;
-            wanted_.clear();
-            result = tl::unexpected(t.error());
-            break;
-        }
-        batch.push_back(std::make_shared<const nested::Transition>(std::move(*t)));
-        if (range.first == range.last--) wanted_.pop_front();
-    }
-    if (!batch.empty()) emit transitions(batch);
-    return result;
 }
 
 void SessionWorker::let_go(const std::vector<core::Action>& actions) {
@@ -239,6 +220,7 @@ void SessionWorker::let_go(const std::vector<core::Action>& actions) {
         return;
     }
     running_ = true;
+    since_pull_.start();
     emit resumed();
 }
 
@@ -271,8 +253,7 @@ void SessionWorker::shut_down() {
 
 void SessionWorker::drop() {
     poll_timer_->stop();
-    wanted_.clear();
-    running_ = false;
+    running_ = behind_ = false;
     target_.reset();
 }
 

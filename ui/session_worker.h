@@ -2,15 +2,16 @@
 // only cancel() and arm() may be called from elsewhere.
 #pragma once
 
+#include <QElapsedTimer>
 #include <QList>
 #include <QObject>
 #include <QString>
 #include <atomic>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
 
+#include "core/recorder.h"
 #include "core/target.h"
 #include "ui/transition_list_model.h"
 
@@ -52,6 +53,13 @@ struct WalkAnswer {
     QString error12, error02;
 };
 
+/// Transitions as the target sends them (core/trace/block.h). Of them, those from `first` to `last` are new, and may be
+/// shown.
+struct PastBlock {
+    std::shared_ptr<const std::vector<std::byte>> bytes;
+    std::uint64_t first = 0, last = 0;
+};
+
 class SessionWorker : public QObject {
     Q_OBJECT
 
@@ -63,9 +71,6 @@ class SessionWorker : public QObject {
     void cancel() { cancelled_ = true; }
     /// To be called by who is about to ask for an attach(): forgets an earlier cancel(). Any thread.
     void arm() { cancelled_ = false; }
-    /// Of the transitions that ran on without a stop, at most so many (the newest) are fetched for the list.
-    static constexpr std::uint64_t kBackfill = 2'000;
-
   public slots:
     void list_targets();
     /// Blocks this thread until attached, failed or cancelled, with progress().
@@ -89,9 +94,12 @@ class SessionWorker : public QObject {
     void attach_cancelled();
     void resumed();
     void stopped(const vmxscope::core::Stop& stop);
-    void transitions(const QList<vmxscope::ui::TransitionPtr>& list);
+    /// The first stop after an attach: what comes from now on is of this session.
+    void began(const vmxscope::core::trace::TraceInfo& info);
+    /// Once each, in order; also while vCPUs run.
+    void past(const vmxscope::ui::PastBlock& block);
     void vcpus(const QList<vmxscope::core::Vcpu>& list);
-    /// `unfetched`: transitions that ran on without a stop and were too many to fetch, since attach.
+    /// `unfetched`: transitions that the target had dropped from its past before they were fetched, since attach.
     void history(const vmxscope::core::History& history, quint64 unfetched);
     /// Everything that belongs to the last stop has been fetched.
     void caught_up();
@@ -106,15 +114,13 @@ class SessionWorker : public QObject {
     void capabilities(const std::optional<vmxscope::core::TargetCapabilities>& both, const QString& why_not);
 
   private:
-    struct Range {
-        std::uint64_t first, last;
-    };
     void poll();
     void handle(const core::Stop& stop);
-    void fetch_around(const core::Stop& stop);
-    void plan_backfill(const core::History& h, std::uint64_t shown);
-    /// Fetches a few planned transitions. When a fetch fails, what is left is given up.
-    core::Result<void> backfill(int count);
+    void begin();
+    void ask_vcpus(bool gone);
+    /// Fetches a block of what happened since the last. False: that is all.
+    core::Result<bool> pull();
+    void catch_up();
     void let_go(const std::vector<core::Action>& actions);
     void drop();
     void ask_capabilities();
@@ -126,10 +132,12 @@ class SessionWorker : public QObject {
     QTimer* poll_timer_;
     std::atomic<bool> cancelled_ = false;
     bool running_ = false;
-    std::deque<Range> wanted_;    // newest first: what happened just before the stop is of most interest
-    std::uint64_t next_seq_ = 1;  // the lowest that was neither fetched, planned, nor given up
+    bool behind_ = false;         // stopped, and not everything up to the stop is fetched yet
+    std::uint64_t next_seq_ = 1;  // the lowest that was not fetched
     std::uint64_t unfetched_ = 0;
-    bool asked_capabilities_ = false;
+    bool began_ = false;
+    std::optional<core::TargetCapabilities> capabilities_;
+    QElapsedTimer since_pull_;
     vmx::EntryRules ept12_rules_, ept02_rules_;
 };
 

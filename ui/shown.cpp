@@ -1,5 +1,7 @@
 #include "ui/shown.h"
 
+#include <algorithm>
+
 #include "ui/text.h"
 #include "vmx/exit_reason.h"
 #include "vmx/meaning.h"
@@ -8,19 +10,7 @@ namespace vmxscope::ui {
 
 namespace {
 
-constexpr int kLookBack = 2'000;  // transitions that the past of a shown one is told from
-
-/// The past of row `row`'s vCPU, as far back as nothing is missing in the list.
-nested::Lineage lineage_before(const TransitionListModel& list, int row) {
-    int from = row;
-    while (from > 0 && row - from < kLookBack && list.missing_before(from) == 0 && list.same_connection(from, row))
-        --from;
-    if (!list.same_connection(from, row)) ++from;
-    nested::Lineage lineage;
-    for (int at = from; at < row; ++at)
-        if (list.at(at)->vcpu == list.at(row)->vcpu) lineage.take(*list.at(at));
-    return lineage;
-}
+constexpr std::uint64_t kLookBack = 2'000;  // transitions that the past of a shown one is told from
 
 void set_meaningless(Shown& shown) {
     const nested::Transition& t = *shown.transition;
@@ -51,14 +41,63 @@ ShownPtr make_shown(TransitionPtr transition, TransitionPtr previous, const nest
     shown->transition = std::move(transition);
     set_meaningless(*shown);
     shown->previous = std::move(previous);
+    if (shown->verdict) {
+        shown->lender = shown->transition;
+        shown->lent = shown->verdict;
+    }
     return shown;
 }
 
-ShownPtr shown_row(const TransitionListModel& list, int row) {
-    if (row < 0) return nullptr;
-    const nested::Lineage lineage = lineage_before(list, row);
-    const int previous = list.previous_row(row);
-    return make_shown(list.at(row), previous < 0 ? nullptr : list.at(previous), &lineage);
+core::Result<void> ShownMaker::walk(const core::Timeline& line, std::uint64_t seq, std::uint32_t vcpu) {
+    const bool near = taken_ != 0 && vcpu == vcpu_ && taken_ < seq && seq - taken_ <= kLookBack;
+    if (!near) {
+        forget();
+        vcpu_ = vcpu;
+        taken_ = std::max(line.first(), seq > kLookBack ? seq - kLookBack : 1) - 1;
+    }
+    while (taken_ + 1 < seq) {
+        const auto stretch = line.digests_at(taken_ + 1);
+        if (!stretch) return tl::unexpected(stretch.error());
+        const std::vector<core::trace::Digest> digests(stretch->begin(), stretch->end());
+        if (digests.empty() || digests.back().seq <= taken_) break;
+        for (const core::trace::Digest& d : digests) {
+            if (d.seq <= taken_) continue;
+            if (d.seq >= seq) break;
+            if (d.seq != taken_ + 1) {
+                lineage_ = {};  // nobody knows what happened in the gap
+                missing_ += d.seq - taken_ - 1;
+            }
+            taken_ = d.seq;
+            if (d.vcpu != vcpu) continue;
+            auto t = line.transition(d.seq);
+            if (!t) return tl::unexpected(t.error());
+            lineage_.take(*t);
+            previous_ = std::make_shared<const nested::Transition>(std::move(*t));
+            if (d.has_verdict) {
+                lender_ = previous_;
+                missing_ = 0;
+            }
+        }
+        if (digests.back().seq >= seq) break;
+    }
+    return {};
+}
+
+core::Result<ShownPtr> ShownMaker::make(const core::Timeline& line, std::uint64_t seq) {
+    auto t = line.transition(seq);
+    if (!t) return tl::unexpected(t.error());
+    // A past that cannot be read is no reason not to show what can.
+    if (!walk(line, seq, t->vcpu)) forget();
+    if (taken_ != 0 && taken_ + 1 != seq) lineage_ = {};
+    const std::uint64_t gap = taken_ == 0 ? 0 : seq - taken_ - 1;
+    auto shown = std::make_shared<Shown>(
+        *make_shown(std::make_shared<const nested::Transition>(std::move(*t)), previous_, &lineage_));
+    if (!shown->verdict && lender_) {
+        shown->lender = lender_;
+        shown->lent = nested::pdptr_verdict(*lender_);
+        shown->missing = missing_ + gap;
+    }
+    return shown;
 }
 
 ShownPtr shown_dump(const QString& file, const core::Imported& imported, std::size_t at) {

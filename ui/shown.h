@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "core/import/import.h"
+#include "core/timeline.h"
 #include "nested/badges.h"
 #include "nested/flow.h"
+#include "nested/lineage.h"
 #include "nested/routing.h"
 #include "ui/transition_list_model.h"
 
@@ -31,6 +33,9 @@ struct Shown {
     TransitionPtr transition;                // never null; of a dump: nothing but the image, as vmcs12 or as vmcs02
     TransitionPtr previous;                  // the one before it on its vCPU; may be null
     std::optional<nested::Verdict> verdict;  // of the transition itself
+    TransitionPtr lender;  // it, or else the newest before it on its vCPU that has a verdict; may be null
+    std::optional<nested::Verdict> lent;  // the lender's
+    std::uint64_t missing = 0;            // transitions between the two that are not kept
     nested::Flow flow;
     nested::BadgeSet badges;
     std::optional<nested::Routing> routing;
@@ -50,8 +55,24 @@ using ShownPtr = std::shared_ptr<const Shown>;
 
 /// `lineage`: the past of the transition's vCPU, or null.
 ShownPtr make_shown(TransitionPtr transition, TransitionPtr previous, const nested::Lineage* lineage = nullptr);
-/// Row `row` of the list; its past is what the list has of it without a gap.
-ShownPtr shown_row(const TransitionListModel& list, int row);
+
+/// Makes what is shown out of a past. The next that is shown is most often near: it goes on from there.
+class ShownMaker {
+  public:
+    /// Fails where that transition is not kept, or is damaged.
+    core::Result<ShownPtr> make(const core::Timeline& line, std::uint64_t seq);
+    /// Another past begins.
+    void forget() { *this = {}; }
+
+  private:
+    core::Result<void> walk(const core::Timeline& line, std::uint64_t seq, std::uint32_t vcpu);
+
+    std::uint32_t vcpu_ = 0;
+    std::uint64_t taken_ = 0;    // the newest that was walked past, of all vCPUs; 0 = none
+    std::uint64_t missing_ = 0;  // not kept, since the lender
+    nested::Lineage lineage_;
+    TransitionPtr previous_, lender_;
+};
 /// VMCS `at` of a file.
 ShownPtr shown_dump(const QString& file, const core::Imported& imported, std::size_t at);
 

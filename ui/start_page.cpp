@@ -1,12 +1,15 @@
 #include "ui/start_page.h"
 
+#include <QFileInfo>
 #include <QHBoxLayout>
 #include <QLabel>
+#include <QListWidget>
 #include <QProgressBar>
 #include <QPushButton>
 #include <QTimer>
 #include <QVBoxLayout>
 
+#include "ui/labels.h"
 #include "ui/target_picker.h"
 #include "ui/text.h"
 
@@ -45,7 +48,12 @@ QVBoxLayout* middle_column(QWidget* page, int top, int bottom) {
 
 }  // namespace
 
-WelcomePage::WelcomePage(QWidget* parent) : QWidget(parent), picker_(new TargetPicker(this)) {
+WelcomePage::WelcomePage(QWidget* parent)
+    : QWidget(parent),
+      picker_(new TargetPicker(this)),
+      samples_caption_(
+          caption_label(this, QStringLiteral("Or go through a recording: this needs neither VT-x nor a lab"))),
+      samples_(new QListWidget(this)) {
     auto* column = middle_column(this, 1, 2);
     column->addWidget(title_label(QStringLiteral("Attach to a nested guest"), this));
     auto* what = new QLabel(
@@ -54,7 +62,29 @@ WelcomePage::WelcomePage(QWidget* parent) : QWidget(parent), picker_(new TargetP
         this);
     what->setWordWrap(true);
     column->addWidget(what);
-    column->addWidget(picker_, 1);
+    column->addWidget(picker_, 3);
+    column->addWidget(samples_caption_);
+    column->addWidget(samples_, 1);
+    auto* open = new QPushButton(QStringLiteral("Open a trace…"), this);
+    open->setToolTip(QStringLiteral("A recording of vmxscope's (.vxt)"));
+    column->addWidget(open, 0, Qt::AlignLeft);
+    samples_->setAccessibleName(QStringLiteral("Recordings"));
+    connect(open, &QPushButton::clicked, this, &WelcomePage::open_trace_asked);
+    const auto ask = [this](QListWidgetItem* item) { emit trace_asked(item->data(Qt::UserRole).toString()); };
+    connect(samples_, &QListWidget::itemActivated, this, ask);
+    connect(samples_, &QListWidget::itemDoubleClicked, this, ask);
+    set_samples({});
+}
+
+void WelcomePage::set_samples(const QStringList& files) {
+    samples_->clear();
+    for (const QString& file : files) {
+        auto* item = new QListWidgetItem(QFileInfo(file).completeBaseName(), samples_);
+        item->setData(Qt::UserRole, file);
+        item->setToolTip(file);
+    }
+    samples_caption_->setVisible(!files.isEmpty());
+    samples_->setVisible(!files.isEmpty());
 }
 
 AttachPage::AttachPage(QWidget* parent)

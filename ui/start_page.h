@@ -5,6 +5,7 @@
 #include <QWidget>
 
 class QLabel;
+class QListWidget;
 class QProgressBar;
 class QTimer;
 
@@ -18,9 +19,17 @@ class WelcomePage : public QWidget {
   public:
     explicit WelcomePage(QWidget* parent = nullptr);
     TargetPicker* picker() const { return picker_; }
+    /// Recordings that come with the program, by path; none: they are not spoken of.
+    void set_samples(const QStringList& files);
+
+  signals:
+    void trace_asked(const QString& file);
+    void open_trace_asked();
 
   private:
     TargetPicker* picker_;
+    QLabel* samples_caption_;
+    QListWidget* samples_;
 };
 
 /// Every step so far stays readable, and the seconds of the present one count: nobody looks at a dead bar.

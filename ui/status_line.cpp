@@ -1,6 +1,7 @@
 #include "ui/status_line.h"
 
 #include <QComboBox>
+#include <QDateTime>
 #include <QHBoxLayout>
 #include <QLabel>
 
@@ -27,7 +28,7 @@ QString missing_text(const Session& session, quint64 let_go) {
     const quint64 lost = session.history().lost;
     QStringList parts{(lost ? QStringLiteral("⚠ %1 lost") : QStringLiteral("%1 lost")).arg(lost)};
     if (session.unfetched() > 0) parts << QStringLiteral("%1 not fetched").arg(session.unfetched());
-    if (let_go > 0) parts << QStringLiteral("%1 oldest let go").arg(let_go);
+    if (let_go > 0) parts << QStringLiteral("%1 oldest dropped").arg(let_go);
     return parts.join(QStringLiteral(", "));
 }
 
@@ -113,6 +114,25 @@ void StatusLine::show_session(const Session& session, quint64 let_go) {
     level_->setVisible(session.state() == Session::State::Held);
     missing_->setText(missing_text(session, let_go));
     missing_->setVisible(shown);
+}
+
+void StatusLine::show_trace(const OpenedTrace& trace, quint64 transitions) {
+    const core::TargetInfo& info = trace.info.target;
+    state_->setText(QStringLiteral("▤ trace"));
+    QString target = QStringLiteral("%1 of %2")
+                         .arg(counted(transitions, QStringLiteral("transition")),
+                              info.name.empty() ? QStringLiteral("an unnamed target") : qs(info.name));
+    if (!info.kernel.empty()) target += QStringLiteral("  ·  L0 Linux %1").arg(qs(info.kernel));
+    if (trace.info.started_ns > 0)
+        target += QStringLiteral("  ·  ") + QDateTime::fromMSecsSinceEpoch(trace.info.started_ns / 1'000'000)
+                                                .toString(QStringLiteral("yyyy-MM-dd HH:mm"));
+    target_->setText(target);
+    target_->setToolTip(QStringLiteral("%1\n%2").arg(trace.file, qs(info.cpu)));
+    fill_vcpus({});
+    level_->hide();
+    missing_->setVisible(!trace.damage.isEmpty());
+    missing_->setText(QStringLiteral("⚠ damaged"));
+    missing_->setToolTip(trace.damage.join(QLatin1Char('\n')));
 }
 
 QString StatusLine::text() const {

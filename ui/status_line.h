@@ -4,6 +4,7 @@
 #include <QWidget>
 
 #include "ui/session.h"
+#include "ui/travel_worker.h"
 
 class QComboBox;
 class QLabel;
@@ -15,7 +16,9 @@ class StatusLine : public QWidget {
 
   public:
     explicit StatusLine(QWidget* parent = nullptr);
+    /// `let_go`: the oldest transitions, for want of room.
     void show_session(const Session& session, quint64 let_go);
+    void show_trace(const OpenedTrace& trace, quint64 transitions);
     /// The vCPU that is to be stepped; empty = whichever comes first.
     std::optional<std::uint32_t> vcpu() const;
     QString text() const;

@@ -1,6 +1,8 @@
 #include "ui/transition_list_model.h"
 
+#include <QTimer>
 #include <algorithm>
+#include <limits>
 
 #include "ui/roles.h"
 #include "ui/text.h"
@@ -8,147 +10,181 @@
 
 namespace vmxscope::ui {
 
-void TransitionListModel::add(const QList<TransitionPtr>& transitions) {
-    for (const TransitionPtr& t : transitions) insert(t);
-    trim();
+using core::trace::Digest;
+
+namespace {
+
+constexpr std::uint64_t kMostRows = std::numeric_limits<int>::max();
+
+/// As far as a digest tells it.
+std::optional<nested::Verdict> verdict_of(const Digest& d) {
+    if (!d.has_verdict) return std::nullopt;
+    nested::Verdict v;
+    v.did = d.did;
+    v.by_rule = d.by_rule;
+    v.by_evidence = d.by_evidence;
+    v.vmcs12 = d.vmcs12;
+    v.vmcs02 = d.vmcs02;
+    v.alarm = d.alarm;
+    v.agree = d.agree;
+    return v;
 }
 
-void TransitionListModel::insert(const TransitionPtr& transition) {
-    const auto before = [](const Row& a, const Row& b) {
-        return std::pair(a.connection, a.transition->seq) < std::pair(b.connection, b.transition->seq);
-    };
-    Row row{connection_, transition, nested::pdptr_verdict(*transition)};
-    const auto place = std::lower_bound(rows_.begin(), rows_.end(), row, before);
-    if (place != rows_.end() && !before(row, *place)) return;
-    const int at = static_cast<int>(place - rows_.begin());
-    beginInsertRows({}, at, at);
-    rows_.insert(place, std::move(row));
-    endInsertRows();
-    // The gap before the next row may be closed now.
-    if (at + 1 < rowCount()) emit dataChanged(index(at + 1, Seq), index(at + 1, Seq), {GapRole, Qt::ToolTipRole});
+nested::ExitInfo exit_of(const Digest& d) {
+    nested::ExitInfo exit;
+    if (d.has_reason) exit.reason = vmx::Value::of(d.reason);
+    return exit;
 }
 
-void TransitionListModel::trim() {
-    const int surplus = rowCount() - kMaxKept;
-    if (surplus <= 0) return;
-    beginRemoveRows({}, 0, surplus - 1);
-    rows_.erase(rows_.begin(), rows_.begin() + surplus);
-    let_go_ += static_cast<quint64>(surplus);
-    endRemoveRows();
-}
+}  // namespace
 
-void TransitionListModel::begin_connection() {
-    ++connection_;
-    if (!rows_.empty()) emit dataChanged(index(0, 0), index(rowCount() - 1, kColumnCount - 1), {EarlierRole});
-}
+TransitionListModel::TransitionListModel(QObject* parent) : QAbstractTableModel(parent) {}
 
-void TransitionListModel::clear() {
+void TransitionListModel::reset(const Runs& rows, bool filtered) {
     beginResetModel();
-    rows_.clear();
-    let_go_ = 0;
+    runs_ = rows;
+    filtered_ = filtered;
+    asked_.clear();
+    looked_at_.clear();
+    digests_.clear();
     endResetModel();
 }
 
-bool TransitionListModel::same_run(const Row& a, const Row& b) const {
-    return a.connection == b.connection && a.transition->vcpu == b.transition->vcpu;
+void TransitionListModel::append(const Runs& more) {
+    const std::uint64_t have = runs_.count(), all = std::min(have + more.count(), kMostRows);
+    if (all <= have) return;
+    beginInsertRows({}, static_cast<int>(have), static_cast<int>(all) - 1);
+    runs_.add(more);
+    asked_.erase(static_cast<int>(have / kPage));  // it was asked for when it was shorter
+    endInsertRows();
+}
+
+void TransitionListModel::drop_before(quint64 seq) {
+    const std::uint64_t gone = std::min(runs_.rows_before(seq), kMostRows);
+    if (gone == 0) return;
+    beginRemoveRows({}, 0, static_cast<int>(gone) - 1);
+    runs_.drop_before(seq);
+    asked_.clear();
+    endRemoveRows();
+}
+
+void TransitionListModel::take(const Digests& digests) {
+    if (digests.empty()) return;
+    if (digests_.size() + digests.size() > kMostDigests) {
+        digests_.clear();
+        asked_.clear();
+    }
+    for (const Digest& d : digests) digests_.insert_or_assign(d.seq, d);
+    const auto from = runs_.rows_before(digests.front().seq), to = runs_.rows_before(digests.back().seq + 1);
+    if (to > from)
+        emit dataChanged(index(static_cast<int>(from), 0), index(static_cast<int>(to) - 1, kColumnCount - 1));
+}
+
+void TransitionListModel::set_bookmarks(const std::vector<quint64>& seqs) {
+    bookmarks_ = {seqs.begin(), seqs.end()};
+    if (rowCount() > 0) emit dataChanged(index(0, Seq), index(rowCount() - 1, Seq));
 }
 
 int TransitionListModel::row_of(quint64 seq) const {
-    const auto found = std::lower_bound(rows_.begin(), rows_.end(), std::pair(connection_, seq),
-                                        [](const Row& row, const std::pair<int, quint64>& key) {
-                                            return std::pair<int, quint64>(row.connection, row.transition->seq) < key;
-                                        });
-    const bool here = found != rows_.end() && found->connection == connection_ && found->transition->seq == seq;
-    return here ? static_cast<int>(found - rows_.begin()) : -1;
+    const auto row = runs_.row_of(seq);
+    return row ? static_cast<int>(*row) : -1;
 }
 
-int TransitionListModel::row_of(const TransitionPtr& transition) const {
-    const auto found =
-        std::find_if(rows_.begin(), rows_.end(), [&](const Row& row) { return row.transition == transition; });
-    return found == rows_.end() ? -1 : static_cast<int>(found - rows_.begin());
-}
-
-int TransitionListModel::verdict_row_for(int row) const {
-    for (int at = row; at >= 0; --at)
-        if (verdict_at(at) && same_run(rows_[static_cast<size_t>(at)], rows_[static_cast<size_t>(row)])) return at;
-    return -1;
-}
-
-int TransitionListModel::previous_row(int row) const {
-    for (int at = row - 1; at >= 0; --at)
-        if (same_run(rows_[static_cast<size_t>(at)], rows_[static_cast<size_t>(row)])) return at;
-    return -1;
-}
-
-quint64 TransitionListModel::missing_before(int row) const {
-    const Row& self = rows_[static_cast<size_t>(row)];
-    if (row == 0) return 0;
-    const Row& other = rows_[static_cast<size_t>(row) - 1];
-    return self.connection == other.connection ? self.transition->seq - other.transition->seq - 1 : 0;
-}
-
-quint64 TransitionListModel::missing_between(int from, int to) const {
-    quint64 missing = 0;
-    for (int row = from + 1; row <= to; ++row) missing += missing_before(row);
-    return missing;
+int TransitionListModel::neighbour(quint64 seq, int steps) const {
+    if (rowCount() == 0) return -1;
+    const auto before = static_cast<qint64>(runs_.rows_before(seq));
+    const bool here = row_of(seq) >= 0;
+    const qint64 row = here || steps < 0 ? before + steps : before + steps - 1;
+    return row < 0 || row >= rowCount() ? -1 : static_cast<int>(row);
 }
 
 int TransitionListModel::rowCount(const QModelIndex& parent) const {
-    return parent.isValid() ? 0 : static_cast<int>(rows_.size());
+    return parent.isValid() ? 0 : static_cast<int>(std::min(runs_.count(), kMostRows));
 }
 
 int TransitionListModel::columnCount(const QModelIndex& parent) const {
     return parent.isValid() ? 0 : kColumnCount;
 }
 
+const Digest* TransitionListModel::digest(int row) const {
+    const auto found = digests_.find(seq_at(row));
+    if (found != digests_.end()) return &found->second;
+    const int page = row / kPage;
+    if (!asked_.contains(page)) {
+        if (looked_at_.empty())  // what one look at the list wants is asked for together, once it is over
+            QTimer::singleShot(0, this, [self = const_cast<TransitionListModel*>(this)] { self->ask(); });
+        looked_at_.insert(page);
+    }
+    return nullptr;
+}
+
+void TransitionListModel::ask() {
+    for (const int page : std::exchange(looked_at_, {})) {
+        asked_.insert(page);
+        const Runs rows = runs_.slice(static_cast<quint64>(page) * kPage, kPage);
+        if (!rows.empty()) emit wanted(rows);
+    }
+}
+
+bool TransitionListModel::gap_before(int row, const Digest& d) const {
+    return d.lost_before > 0 || (!filtered_ && row > 0 && seq_at(row - 1) + 1 != d.seq);
+}
+
 QString TransitionListModel::text(int row, int column) const {
-    const nested::Transition& t = *at(row);
+    const quint64 seq = seq_at(row);
+    if (column == Seq) return bookmarks_.contains(seq) ? QStringLiteral("⚐ %1").arg(seq) : QString::number(seq);
+    const Digest* d = digest(row);
+    if (!d) return column == Kind ? QStringLiteral("…") : QString();
     switch (column) {
-        case Seq: return QString::number(t.seq);
-        case Vcpu: return QString::number(t.vcpu);
-        case Kind: return qs(nested::name_of(t.kind));
-        case Levels: return levels_text(t.kind);
-        case Reason: return t.exit.reason.known() ? exit_reason_name(t.exit) : QStringLiteral("–");
-        case Pdptr: return verdict_at(row) ? verdict_cell(*verdict_at(row)) : QString();
+        case Vcpu: return QString::number(d->vcpu);
+        case Kind: return qs(nested::name_of(d->kind));
+        case Levels: return levels_text(d->kind);
+        case Reason: return d->has_reason ? exit_reason_name(exit_of(*d)) : QStringLiteral("–");
+        case Pdptr: return d->has_verdict ? verdict_cell(*verdict_of(*d)) : QString();
         default: return {};
     }
 }
 
 QString TransitionListModel::tool_tip(int row, int column) const {
-    const Row& r = rows_[static_cast<size_t>(row)];
+    const Digest* d = digest(row);
+    if (!d) return {};
     QStringList lines;
-    if (column == Pdptr && r.verdict) lines << verdict_line(*r.verdict) << qs(r.verdict->reason);
-    if (column == Reason) lines << exit_reason_text(r.transition->exit);
-    if (const quint64 missing = missing_before(row))
-        lines << QStringLiteral("Not in the list: %1 before this one, lost or not fetched.")
-                     .arg(counted(missing, QStringLiteral("transition")));
-    if (r.transition->lost_before > 0)
+    if (column == Pdptr && d->has_verdict) lines << verdict_line(*verdict_of(*d));
+    if (column == Reason) lines << exit_reason_text(exit_of(*d));
+    if (!filtered_ && row > 0 && seq_at(row - 1) + 1 != d->seq)
+        lines << QStringLiteral("Not kept: %1 before this one.")
+                     .arg(counted(d->seq - seq_at(row - 1) - 1, QStringLiteral("transition")));
+    if (d->lost_before > 0)
         lines << QStringLiteral("Lost for want of room just before this one: %1.")
-                     .arg(counted(r.transition->lost_before, QStringLiteral("record")));
-    if (r.connection != connection_) lines << QStringLiteral("Seen on an earlier connection.");
+                     .arg(counted(d->lost_before, QStringLiteral("record")));
+    if (d->findings > 0) lines << QStringLiteral("⚑ %1").arg(counted(d->findings, QStringLiteral("finding")));
     lines.removeAll(QString());
     return lines.join(QLatin1Char('\n'));
 }
 
 QVariant TransitionListModel::data(const QModelIndex& index, int role) const {
     if (!checkIndex(index, CheckIndexOption::IndexIsValid)) return {};
-    const Row& row = rows_[static_cast<size_t>(index.row())];
+    const int row = index.row();
     switch (role) {
-        case Qt::DisplayRole: return text(index.row(), index.column());
-        case Qt::ToolTipRole: return tool_tip(index.row(), index.column());
+        case Qt::DisplayRole: return text(row, index.column());
+        case Qt::ToolTipRole: return tool_tip(row, index.column());
         case Qt::TextAlignmentRole:
             if (index.column() == Seq || index.column() == Vcpu) return QVariant(Qt::AlignRight | Qt::AlignVCenter);
             return {};
-        case SeqRole: return QVariant::fromValue<quint64>(row.transition->seq);
-        case VcpuRole: return QVariant::fromValue<quint32>(row.transition->vcpu);
-        case KindRole: return static_cast<int>(row.transition->kind);
-        case GapRole:
-            return index.column() == Seq && (missing_before(index.row()) > 0 || row.transition->lost_before > 0);
-        case EarlierRole: return row.connection != connection_;
-        case UndefinedRole: return row.verdict && any_undefined(*row.verdict);
+        case SeqRole: return seq_at(row);
+        default: break;
+    }
+    const Digest* d = role >= Qt::UserRole ? digest(row) : nullptr;
+    if (!d) return {};
+    const auto verdict = verdict_of(*d);
+    switch (role) {
+        case VcpuRole: return QVariant::fromValue<quint32>(d->vcpu);
+        case KindRole: return static_cast<int>(d->kind);
+        case GapRole: return index.column() == Seq && gap_before(row, *d);
+        case UndefinedRole: return verdict && any_undefined(*verdict);
         case MarkRole:
-            if (index.column() != Pdptr || !row.verdict) return static_cast<int>(Mark::None);
-            return static_cast<int>(row.verdict->alarm ? Mark::Alarm : mark_of(row.verdict->did));
+            if (index.column() != Pdptr || !verdict) return static_cast<int>(Mark::None);
+            return static_cast<int>(verdict->alarm ? Mark::Alarm : mark_of(verdict->did));
         default: return {};
     }
 }
@@ -157,27 +193,6 @@ QVariant TransitionListModel::headerData(int section, Qt::Orientation orientatio
     if (orientation != Qt::Horizontal || role != Qt::DisplayRole) return {};
     static constexpr const char* names[] = {"#", "vCPU", "Transition", "From → to", "PDPTRs", "Exit reason"};
     return section >= 0 && section < kColumnCount ? QString::fromUtf8(names[section]) : QVariant();
-}
-
-void TransitionFilter::set_text(const QString& text) {
-    text_ = text.trimmed();
-    invalidateFilter();
-}
-
-void TransitionFilter::set_show(Show show) {
-    show_ = show;
-    invalidateFilter();
-}
-
-bool TransitionFilter::filterAcceptsRow(int row, const QModelIndex& parent) const {
-    const QModelIndex pdptr = sourceModel()->index(row, TransitionListModel::Pdptr, parent);
-    if (show_ == Show::WithVerdict && pdptr.data().toString().isEmpty()) return false;
-    if (show_ == Show::Undefined && !pdptr.data(UndefinedRole).toBool()) return false;
-    if (text_.isEmpty()) return true;
-    for (int column = 0; column < sourceModel()->columnCount(parent); ++column)
-        if (sourceModel()->index(row, column, parent).data().toString().contains(text_, Qt::CaseInsensitive))
-            return true;
-    return false;
 }
 
 }  // namespace vmxscope::ui

@@ -1,94 +1,71 @@
-// The transitions seen so far, in the order of the crossings, and what each did to the PDPTRs.
+// The list of transitions: as many rows as the past has, or as a filter lets through. Rows are told by digests, which
+// are asked for where the list is looked at and come a little later; until then a row shows its number alone.
 #pragma once
 
 #include <QAbstractTableModel>
 #include <QList>
-#include <QSortFilterProxyModel>
 #include <memory>
-#include <optional>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
-#include "nested/pdptr.h"
-#include "nested/transition.h"
+#include "core/trace/digest.h"
+#include "ui/runs.h"
 
 namespace vmxscope::ui {
 
 using TransitionPtr = std::shared_ptr<const nested::Transition>;
+using Digests = std::vector<core::trace::Digest>;
 
-/// Keeps transitions sorted by (connection, seq). They may arrive late and in any order; a second copy is ignored.
 class TransitionListModel : public QAbstractTableModel {
     Q_OBJECT
 
   public:
     enum Column { Seq, Vcpu, Kind, Levels, Pdptr, Reason, kColumnCount };
-    /// Beyond this many the oldest are let go, and counted in let_go(). A transition takes about 16 KiB.
-    static constexpr int kMaxKept = 10'000;
+    static constexpr int kPage = 128;                    // rows that are asked for at once
+    static constexpr std::size_t kMostDigests = 65'536;  // kept at hand; 2 MiB
 
-    using QAbstractTableModel::QAbstractTableModel;
+    explicit TransitionListModel(QObject* parent = nullptr);
 
-    void add(const QList<TransitionPtr>& transitions);
-    /// What is here stays, marked EarlierRole; what comes from now on is of a new connection with its own sequence.
-    void begin_connection();
-    void clear();
+    /// Begins anew with these; `filtered`: numbers that are not here are no gaps.
+    void reset(const Runs& rows, bool filtered);
+    void append(const Runs& more);
+    /// The oldest are not kept any more.
+    void drop_before(quint64 seq);
+    void take(const Digests& digests);
+    void set_bookmarks(const std::vector<quint64>& seqs);
 
-    TransitionPtr at(int row) const { return rows_[static_cast<size_t>(row)].transition; }
-    const std::optional<nested::Verdict>& verdict_at(int row) const { return rows_[static_cast<size_t>(row)].verdict; }
-    /// Row of a transition of the present connection, -1 if it is not here.
+    quint64 seq_at(int row) const { return runs_.at(static_cast<quint64>(row)); }
+    /// -1: it is not in the list.
     int row_of(quint64 seq) const;
-    /// The newest row at or before `row` that has a verdict and is of the same vCPU and connection; -1 if none.
-    int verdict_row_for(int row) const;
-    /// The row before `row` of the same vCPU and connection; -1 if none.
-    int previous_row(int row) const;
-    bool same_connection(int a, int b) const {
-        return rows_[static_cast<size_t>(a)].connection == rows_[static_cast<size_t>(b)].connection;
-    }
-    /// Row of that very transition, of whichever connection; -1 if it is not here.
-    int row_of(const TransitionPtr& transition) const;
-    /// Transitions between the row before and this one that are not in the list (lost, or not fetched).
-    quint64 missing_before(int row) const;
-    /// The same, of all rows after `from` up to `to`.
-    quint64 missing_between(int from, int to) const;
-    quint64 let_go() const { return let_go_; }
+    /// The row `steps` further down (or up) than where `seq` is or would be; -1: there is none.
+    int neighbour(quint64 seq, int steps) const;
+    quint64 first() const { return runs_.first(); }
+    quint64 last() const { return runs_.last(); }
+    /// How many rows are beyond `seq`.
+    quint64 rows_after(quint64 seq) const { return runs_.count() - runs_.rows_before(seq + 1); }
 
     int rowCount(const QModelIndex& parent = {}) const override;
     int columnCount(const QModelIndex& parent = {}) const override;
     QVariant data(const QModelIndex& index, int role) const override;
     QVariant headerData(int section, Qt::Orientation orientation, int role) const override;
 
+  signals:
+    /// take() is to be called with these.
+    void wanted(const vmxscope::ui::Runs& rows);
+
   private:
-    struct Row {
-        int connection = 0;
-        TransitionPtr transition;
-        std::optional<nested::Verdict> verdict;
-    };
-    void insert(const TransitionPtr& transition);
-    void trim();
-    bool same_run(const Row& a, const Row& b) const;
+    const core::trace::Digest* digest(int row) const;
+    void ask();
+    bool gap_before(int row, const core::trace::Digest& d) const;
     QString text(int row, int column) const;
     QString tool_tip(int row, int column) const;
 
-    std::vector<Row> rows_;
-    int connection_ = 0;
-    quint64 let_go_ = 0;
-};
-
-/// Filters by text in any column, and to the transitions that moved (or should have moved) PDPTRs.
-class TransitionFilter : public QSortFilterProxyModel {
-    Q_OBJECT
-
-  public:
-    enum class Show { All, WithVerdict, Undefined };
-    using QSortFilterProxyModel::QSortFilterProxyModel;
-
-    void set_text(const QString& text);
-    void set_show(Show show);
-
-  protected:
-    bool filterAcceptsRow(int row, const QModelIndex& parent) const override;
-
-  private:
-    QString text_;
-    Show show_ = Show::All;
+    Runs runs_;
+    bool filtered_ = false;
+    std::unordered_map<quint64, core::trace::Digest> digests_;  // by number
+    std::unordered_set<quint64> bookmarks_;
+    mutable std::unordered_set<int> looked_at_, asked_;  // pages
 };
 
 }  // namespace vmxscope::ui

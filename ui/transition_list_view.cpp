@@ -1,10 +1,7 @@
 #include "ui/transition_list_view.h"
 
-#include <QComboBox>
-#include <QHBoxLayout>
 #include <QHeaderView>
-#include <QLineEdit>
-#include <QTreeView>
+#include <QTableView>
 #include <QVBoxLayout>
 
 #include "ui/cell_delegate.h"
@@ -18,30 +15,30 @@ constexpr int kNarrowest = 240;  // pixels: number, kind and verdict
 }  // namespace
 
 TransitionListView::TransitionListView(TransitionListModel* list, QWidget* parent)
-    : QWidget(parent),
-      list_(list),
-      search_(new QLineEdit(this)),
-      show_(new QComboBox(this)),
-      view_(new QTreeView(this)) {
+    : QWidget(parent), list_(list), filter_(new FilterBar(this)), view_(new QTableView(this)) {
     using T = TransitionListModel;
-    filter_.setSourceModel(list_);
-    search_->setPlaceholderText(QStringLiteral("Filter"));
-    search_->setClearButtonEnabled(true);
-    show_->addItems({QStringLiteral("All"), QStringLiteral("Nested only"), QStringLiteral("Undefined only")});
-    show_->setToolTip(QStringLiteral("Which transitions to show"));
-    view_->setModel(&filter_);
+    view_->setModel(list_);
     view_->setItemDelegate(new CellDelegate(view_));
-    view_->setRootIsDecorated(false);
-    view_->setUniformRowHeights(true);
-    view_->setAllColumnsShowFocus(true);
+    view_->setShowGrid(false);
+    view_->setWordWrap(false);
+    view_->setTabKeyNavigation(false);
+    view_->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
     view_->setSelectionBehavior(QAbstractItemView::SelectRows);
+    view_->setSelectionMode(QAbstractItemView::SingleSelection);
     view_->setAccessibleName(QStringLiteral("Transitions"));
-    auto* header = view_->header();
+    const QFontMetrics metrics(view_->font());
+    auto* rows = view_->verticalHeader();
+    rows->hide();
+    rows->setSectionResizeMode(QHeaderView::Fixed);  // no row is looked at for its height: there may be millions
+    rows->setMinimumSectionSize(1);
+    rows->setDefaultSectionSize(metrics.height() + 6);
+    auto* header = view_->horizontalHeader();
     header->setMinimumSectionSize(20);
     header->setStretchLastSection(true);
-    const QFontMetrics metrics(view_->font());
+    header->setHighlightSections(false);
+    header->setDefaultAlignment(Qt::AlignLeft | Qt::AlignVCenter);
     const auto width = [&](const char* widest) { return metrics.horizontalAdvance(QString::fromUtf8(widest)) + 16; };
-    header->resizeSection(T::Seq, width("⋮ 1234"));
+    fit_numbers(9'999);
     header->resizeSection(T::Vcpu, width("vCPU"));
     header->resizeSection(T::Kind, width("nested-entry"));
     header->resizeSection(T::Pdptr, width("◆▨ from-me"));
@@ -51,32 +48,21 @@ TransitionListView::TransitionListView(TransitionListModel* list, QWidget* paren
 
     setFocusProxy(view_);
     setMinimumWidth(kNarrowest);
-
-    auto* line = new QHBoxLayout;
-    line->addWidget(search_, 1);
-    line->addWidget(show_);
     auto* layout = new QVBoxLayout(this);
     layout->setContentsMargins(8, 8, 0, 4);
     layout->setSpacing(6);
-    layout->addLayout(line);
+    layout->addWidget(filter_);
     layout->addWidget(view_);
-
-    connect(search_, &QLineEdit::textChanged, &filter_, &TransitionFilter::set_text);
-    connect(show_, &QComboBox::currentIndexChanged, this,
-            [this](int at) { filter_.set_show(static_cast<TransitionFilter::Show>(at)); });
-    // Older transitions come in late, above the shown one: it must not be pushed out of sight.
-    connect(&filter_, &QAbstractItemModel::rowsInserted, view_, [this] {
-        if (view_->currentIndex().isValid()) view_->scrollTo(view_->currentIndex());
-    });
     connect(view_->selectionModel(), &QItemSelectionModel::currentRowChanged, this, [this](const QModelIndex& now) {
-        if (!selecting_ && now.isValid()) emit picked(filter_.mapToSource(now).row());
+        if (!selecting_ && now.isValid()) emit picked(list_->seq_at(now.row()));
     });
 }
 
-void TransitionListView::select_row(int row) {
-    const QModelIndex at = row < 0 ? QModelIndex() : filter_.mapFromSource(list_->index(row, 0));
+void TransitionListView::select(quint64 seq) {
+    const int row = list_->row_of(seq);
     selecting_ = true;
-    if (at.isValid()) {
+    if (row >= 0) {
+        const QModelIndex at = list_->index(row, 0);
         view_->setCurrentIndex(at);
         view_->scrollTo(at);
     } else {
@@ -85,13 +71,9 @@ void TransitionListView::select_row(int row) {
     selecting_ = false;
 }
 
-int TransitionListView::neighbour(int row, int steps) const {
-    if (filter_.rowCount() == 0) return -1;
-    const QModelIndex here = row < 0 ? QModelIndex() : filter_.mapFromSource(list_->index(row, 0));
-    const int last = filter_.rowCount() - 1;
-    const int wanted = here.isValid() ? here.row() + steps : (steps < 0 ? last : 0);
-    if (wanted < 0 || wanted > last) return -1;
-    return filter_.mapToSource(filter_.index(wanted, 0)).row();
+void TransitionListView::fit_numbers(quint64 last) {
+    const QString widest = QStringLiteral("⋮ ") + QString(QString::number(last).size(), QLatin1Char('8'));
+    view_->horizontalHeader()->resizeSection(TransitionListModel::Seq, fontMetrics().horizontalAdvance(widest) + 16);
 }
 
 void TransitionListView::show_vcpu_column(bool on) {

@@ -1,13 +1,12 @@
-// The left side of the window: the transitions so far.
+// The left side of the window: the transitions, and the condition that they are filtered by.
 #pragma once
 
 #include <QWidget>
 
+#include "ui/filter_bar.h"
 #include "ui/transition_list_model.h"
 
-class QComboBox;
-class QLineEdit;
-class QTreeView;
+class QTableView;
 
 namespace vmxscope::ui {
 
@@ -17,22 +16,22 @@ class TransitionListView : public QWidget {
   public:
     explicit TransitionListView(TransitionListModel* list, QWidget* parent = nullptr);
 
-    /// Selects row `row` of the list where the filter lets it through; nothing where not.
-    void select_row(int row);
-    /// The list's row `steps` further down (or up, when negative) among those shown, from `row`; -1 if there is none.
-    int neighbour(int row, int steps) const;
+    /// Selects the row where the filter lets it through; nothing where not.
+    void select(quint64 seq);
     void show_vcpu_column(bool on);
+    /// Makes room for numbers up to this one.
+    void fit_numbers(quint64 last);
+    FilterBar& filter() { return *filter_; }
+    QTableView* table() { return view_; }
 
   signals:
-    /// The user picked row `row` of the list.
-    void picked(int row);
+    /// The user picked a transition.
+    void picked(quint64 seq);
 
   private:
     TransitionListModel* list_;
-    TransitionFilter filter_;
-    QLineEdit* search_;
-    QComboBox* show_;
-    QTreeView* view_;
+    FilterBar* filter_;
+    QTableView* view_;
     bool selecting_ = false;
 };
 

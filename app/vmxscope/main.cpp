@@ -1,7 +1,6 @@
 // vmxscope: the window.
 #include <CLI/CLI.hpp>
 #include <QApplication>
-#include <QFileInfo>
 #include <QTimer>
 #include <csignal>
 #include <cstdio>
@@ -20,13 +19,15 @@ constexpr const char* kExamples = R"(Examples:
   vmxscope                                    the window, with a list of targets to choose from
   vmxscope lab:pae-ept                        starts the lab's guest and attaches to it
   vmxscope kvm:1234                           attaches to the QEMU process 1234 on this machine
+  vmxscope boot.vxt                           goes through a recording; needs no VT-x and no lab
   vmxscope dmesg.txt                          shows the VMCSs that a kernel logged; also of a saved virtual machine
   vmxscope --evidence all lab:pae-ept         with every VMREAD and VMWRITE of KVM's: who wrote each value
   vmxscope --screenshot exit.png --steps 2 --kind nested lab:pae-ept
                                               a picture of the first nested exit, without a person
 
 Keys: F10 step, F9 next nested, F11 next nested entry, Shift+F11 next nested exit, F5 continue, F6 interrupt,
-Ctrl+F find, Ctrl+D only differences, Alt+Up and Alt+Down through the list, Alt+End to the newest stop.)";
+Alt+Left back, Alt+Right forward in what was seen, Alt+End to the present, Ctrl+G go to, F3 next match,
+Ctrl+F find a field, Ctrl+D only differences, Alt+Up and Alt+Down through the list.)";
 
 struct Options {
     std::string target, screenshot, kind = "transition", theme = "system", evidence, panel, field;
@@ -41,7 +42,7 @@ void add_options(CLI::App& cli, Options& o) {
     cli.footer(kExamples);
     cli.set_version_flag("--version", std::string("vmxscope ") + VMXSCOPE_VERSION);
     cli.add_option("TARGET", o.target,
-                   "What to attach to: lab:NAME, kvm:PID, tcp:HOST:PORT, unix:PATH; or a file with a VMCS dump");
+                   "What to attach to: lab:NAME, kvm:PID, tcp:HOST:PORT, unix:PATH; a trace (.vxt); or a file with a VMCS dump");
     cli.add_option("--evidence", o.evidence,
                    "Which of KVM's VMREADs and VMWRITEs are watched; all slows the guest down")
         ->check(CLI::IsMember({"none", "pdptr", "all"}));
@@ -57,7 +58,7 @@ void add_options(CLI::App& cli, Options& o) {
         ->check(CLI::Range(1, 86'400))
         ->needs(shot);
     cli.add_option("--panel", o.panel, "With --screenshot: which panel is in front")
-        ->check(CLI::IsMember({"pdptrs", "field", "findings", "checks", "memory"}))
+        ->check(CLI::IsMember({"pdptrs", "field", "history", "findings", "checks", "memory", "compare", "notes"}))
         ->needs(shot);
     cli.add_option("--field", o.field, "With --screenshot: which field is selected")->needs(shot);
     cli.add_option("--theme", o.theme, "Colours")->check(CLI::IsMember({"system", "light", "dark"}));
@@ -141,10 +142,6 @@ int main(int argc, char** argv) {
     if (!o.evidence.empty()) session.set_evidence(*nested::evidence_scope_by_name(o.evidence));
     if (picture) return take_screenshot(window, session, o);
     window.show();
-    const QString target = QString::fromStdString(o.target);
-    if (QFileInfo::exists(target))
-        window.open_dump(target);
-    else if (!target.isEmpty())
-        session.attach(target);
+    if (!o.target.empty()) window.open(QString::fromStdString(o.target));
     return QApplication::exec();
 }

@@ -2,10 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <QAbstractItemModelTester>
+#include <QCoreApplication>
 #include <QSignalSpy>
 
 #include "tests/ui/dump.h"
 #include "tests/ui/samples.h"
+#include "tests/ui/story_past.h"
 #include "ui/conditions_model.h"
 #include "ui/pdptr_model.h"
 #include "ui/roles.h"
@@ -22,14 +24,14 @@ using test::row_text;
 using Tester = QAbstractItemModelTester;
 constexpr auto kFatal = Tester::FailureReportingMode::Fatal;
 
-QList<TransitionPtr> list_of(const std::vector<TransitionPtr>& story) {
-    return {story.begin(), story.end()};
-}
-
 /// A list with the story in it, checked all the while.
 struct Seen {
-    explicit Seen(const std::vector<TransitionPtr>& story) : tester(&list, kFatal) { list.add(list_of(story)); }
+    explicit Seen(const std::vector<TransitionPtr>& story) : past(story), tester(&list, kFatal) {
+        list.reset(past.rows, false);
+        list.take(past.digests);
+    }
     int last() const { return list.rowCount() - 1; }
+    test::StoryPast past;
     TransitionListModel list;
     Tester tester;
 };
@@ -146,75 +148,90 @@ TEST(TransitionList, undefined_and_alarm_show_in_the_list) {
               "◆▨ from-memory");
 }
 
-TEST(TransitionList, late_and_repeated_transitions_find_their_place) {
-    const auto story = samples::skipped();
+TEST(TransitionList, rows_are_asked_for_where_the_list_is_looked_at_and_nowhere_else) {
     TransitionListModel list;
-    const Tester tester(&list, kFatal);
-    list.add({story[7]});
-    list.add({story[0], story[3]});
-    EXPECT_EQ(list.missing_before(1), 2U);
-    EXPECT_TRUE(list.index(1, 0).data(GapRole).toBool());
-    list.add(list_of(story));
-    EXPECT_EQ(list.rowCount(), 8);
-    for (int row = 0; row < 8; ++row) EXPECT_FALSE(list.index(row, 0).data(GapRole).toBool());
+    Runs all;
+    all.add(1, 1'000'000);
+    list.reset(all, false);
+    QSignalSpy wanted(&list, &TransitionListModel::wanted);
+    EXPECT_EQ(list.index(500'000, TransitionListModel::Kind).data().toString(), u"…");
+    EXPECT_EQ(list.index(500'000, TransitionListModel::Seq).data().toString(), u"500001") << "known without asking";
+    ASSERT_TRUE(wanted.wait());
+    list.index(500'001, TransitionListModel::Kind).data();
+    QCoreApplication::processEvents();
+    ASSERT_EQ(wanted.count(), 1) << "asked for once";
+    const auto asked = wanted[0][0].value<Runs>();
+    EXPECT_EQ(asked.count(), static_cast<std::uint64_t>(TransitionListModel::kPage));
+    EXPECT_TRUE(asked.row_of(500'001));
+    core::trace::Digest d;
+    d.seq = 500'001;
+    d.kind = nested::Kind::L2Exit;
+    list.take({d});
+    EXPECT_EQ(list.index(500'000, TransitionListModel::Kind).data().toString(), u"l2-exit");
 }
 
-TEST(TransitionList, a_transition_without_verdict_borrows_the_newest_nested_one_of_its_vcpu) {
+TEST(TransitionList, gaps_are_told_where_nothing_is_filtered_and_the_oldest_go) {
+    const auto story = samples::skipped();
+    test::StoryPast past({story[0], story[3], story[4]});
+    TransitionListModel list;
+    const Tester tester(&list, kFatal);
+    list.reset(past.rows, false);
+    list.take(past.digests);
+    EXPECT_TRUE(list.index(1, 0).data(GapRole).toBool());
+    EXPECT_TRUE(list.index(1, 0).data(Qt::ToolTipRole).toString().contains(QStringLiteral("Not kept: 2 transitions")));
+    EXPECT_FALSE(list.index(2, 0).data(GapRole).toBool());
+    EXPECT_EQ(list.row_of(2), -1);
+    EXPECT_EQ(list.neighbour(2, +1), 1);
+    EXPECT_EQ(list.neighbour(2, -1), 0);
+    Runs more;
+    more.add(6, 2);
+    list.append(more);
+    EXPECT_EQ(list.rowCount(), 5);
+    list.drop_before(5);
+    EXPECT_EQ(list.rowCount(), 3);
+    EXPECT_EQ(list.seq_at(0), 5U);
+    list.reset(past.rows, true);
+    list.take(past.digests);
+    EXPECT_FALSE(list.index(1, 0).data(GapRole).toBool()) << "what a filter leaves out is not missing";
+}
+
+TEST(Runs, rows_and_numbers_are_each_others_inverse_over_gaps) {
+    Runs runs;
+    runs.add(5);
+    runs.add(6, 10);
+    runs.add(100, 3);
+    EXPECT_EQ(runs.runs().size(), 2U);
+    ASSERT_EQ(runs.count(), 14U);
+    for (std::uint64_t row = 0; row < runs.count(); ++row) EXPECT_EQ(runs.row_of(runs.at(row)), row);
+    EXPECT_FALSE(runs.row_of(50));
+    EXPECT_FALSE(runs.row_of(103));
+    EXPECT_EQ(runs.rows_before(50), 11U);
+    EXPECT_EQ(runs.slice(10, 3).runs().size(), 2U);
+    EXPECT_EQ(runs.slice(10, 3).last(), 101U);
+    EXPECT_EQ(runs.slice(13, 99).count(), 1U);
+    EXPECT_EQ(runs.drop_before(10), 5U);
+    EXPECT_EQ(runs.first(), 10U);
+    EXPECT_EQ(runs.row_of(100), 6U);
+    EXPECT_EQ(runs.drop_before(1'000), 9U);
+    EXPECT_TRUE(runs.empty());
+}
+
+TEST(Shown, a_transition_without_verdict_borrows_the_newest_nested_one_of_its_vcpu) {
     const auto story = samples::skipped();
     auto other = std::make_shared<nested::Transition>(*story[4]);  // a nested exit, of another vCPU
     other->vcpu = 1;
     other->seq = 6;
-    TransitionListModel list;
-    list.add({story[0], story[1], story[2], story[3], story[4], other, story[6]});
-    EXPECT_EQ(list.verdict_row_for(6), 4);
-    EXPECT_EQ(list.previous_row(6), 4);
-    EXPECT_EQ(list.verdict_row_for(0), -1);
-}
-
-TEST(TransitionList, what_was_seen_before_a_lost_connection_stays_and_is_marked) {
-    const auto story = samples::copied();
-    TransitionListModel list;
-    const Tester tester(&list, kFatal);
-    list.add(list_of(story));
-    list.begin_connection();
-    list.add({story[0]});
-    ASSERT_EQ(list.rowCount(), 3);
-    EXPECT_TRUE(list.index(1, 0).data(EarlierRole).toBool());
-    EXPECT_FALSE(list.index(2, 0).data(EarlierRole).toBool());
-    EXPECT_EQ(list.row_of(1), 2);
-    EXPECT_EQ(list.row_of(2), -1);
-    EXPECT_EQ(list.missing_before(2), 0U);
-}
-
-TEST(TransitionList, beyond_its_limit_the_oldest_go_and_are_counted) {
-    TransitionListModel list;
-    QList<TransitionPtr> many;
-    const auto base = samples::copied();
-    for (int i = 0; i < TransitionListModel::kMaxKept + 3; ++i) {
-        auto t = std::make_shared<nested::Transition>();
-        t->seq = static_cast<std::uint64_t>(i) + 1;
-        many << t;
-        if (many.size() == 1'000) list.add(std::exchange(many, {}));
-    }
-    list.add(many);
-    EXPECT_EQ(list.rowCount(), TransitionListModel::kMaxKept);
-    EXPECT_EQ(list.let_go(), 3U);
-    EXPECT_EQ(list.at(0)->seq, 4U);
-}
-
-TEST(TransitionFilter, nested_only_undefined_only_and_text) {
-    Seen seen(samples::from_memory());
-    TransitionFilter filter;
-    const Tester tester(&filter, kFatal);
-    filter.setSourceModel(&seen.list);
-    EXPECT_EQ(filter.rowCount(), 8);
-    filter.set_show(TransitionFilter::Show::WithVerdict);
-    EXPECT_EQ(filter.rowCount(), 3);
-    filter.set_text(QStringLiteral("cpuid"));
-    EXPECT_EQ(filter.rowCount(), 1);
-    filter.set_text({});
-    filter.set_show(TransitionFilter::Show::Undefined);
-    EXPECT_EQ(filter.rowCount(), 3);
+    test::StoryPast past({story[0], story[1], story[2], story[3], story[4], other, story[6]});
+    EXPECT_EQ(past.shown(1)->lender, nullptr);
+    const ShownPtr shown = past.shown(7);
+    EXPECT_EQ(shown->lender->seq, 5U);
+    EXPECT_EQ(shown->previous->seq, 5U);
+    EXPECT_EQ(shown->missing, 0U);
+    EXPECT_EQ(past.shown(2)->lender->seq, 2U) << "backward, too";
+    EXPECT_EQ(past.shown(9), nullptr);
+    test::StoryPast gap({story[0], story[1], story[6]});
+    EXPECT_EQ(gap.shown(7)->lender->seq, 2U);
+    EXPECT_EQ(gap.shown(7)->missing, 4U);
 }
 
 struct Vmcs {
@@ -222,7 +239,7 @@ struct Vmcs {
         filter.setSourceModel(&model);
         show(seen.last());
     }
-    void show(int row) { model.show(shown_row(seen.list, row)); }
+    void show(int row) { model.show(seen.past.shown(seen.list.seq_at(row))); }
     /// Name, values and meaning.
     std::string row(const char* name) const {
         const QModelIndex at = field(model, QString::fromLatin1(name));

@@ -75,11 +75,11 @@ TEST(Panels, findings_are_counted_lead_to_their_place_and_can_be_saved) {
     ASSERT_GT(panel.model().rowCount(), 0);
     EXPECT_TRUE(has(panel.summary(), "finding")) << panel.summary().toStdString();
     EXPECT_TRUE(w.window->docks().findings_dock->windowTitle().startsWith(QStringLiteral("⚑ ")));
-    w.window->show_row(0);
+    ASSERT_TRUE(w.goes_to(1));
     int row = 0;
     while (panel.model().finding_at(row).field != vmx::Field::GUEST_CR3) ++row;
     emit panel.picked(panel.model().transition_at(row), panel.model().finding_at(row).field);
-    EXPECT_EQ(w.window->shown_row(), 7);
+    ASSERT_TRUE(w.shows(8));
     EXPECT_EQ(w.window->vmcs().field(), vmx::Field::GUEST_CR3);
     w.window->raise_panel(QStringLiteral("findings"));
     w.take("findings");
@@ -191,10 +191,10 @@ TEST(Panels, badges_and_routing_stand_above_the_fields) {
     Window w(samples::skipped());
     ASSERT_TRUE(w.attach());
     ASSERT_TRUE(w.to_the_end());
-    w.window->show_row(4);  // the nested exit
+    ASSERT_TRUE(w.goes_to(5)) << "the nested exit";
     EXPECT_TRUE(has(w.window->vmcs().head().routing(), "⇒ L1 asked for it: "))
         << w.window->vmcs().head().routing().toStdString();
-    w.window->show_row(1);
+    ASSERT_TRUE(w.goes_to(2));
     EXPECT_FALSE(w.window->vmcs().head().badges().titles().isEmpty());
     w.take("badges");
 }

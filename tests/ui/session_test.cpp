@@ -4,6 +4,7 @@
 #include <QSignalSpy>
 #include <QTest>
 
+#include "tests/ui/blocks.h"
 #include "tests/ui/story_target.h"
 #include "ui/session.h"
 
@@ -19,9 +20,8 @@ class SessionTest : public ::testing::Test {
         : strings(std::make_shared<test::Strings>(std::move(story))) {
         backends.add(test::make_story_backend(strings));
         session = std::make_unique<Session>(backends);
-        QObject::connect(session.get(), &Session::transitions, [this](const QList<TransitionPtr>& list) {
-            for (const TransitionPtr& t : list) seen.push_back(t->seq);
-        });
+        QObject::connect(session.get(), &Session::past,
+                         [this](const PastBlock& block) { test::add_seqs(block, seen); });
         QObject::connect(session.get(), &Session::trouble, [this](const QString& what) { troubles << what; });
     }
     bool reaches(State state) {
@@ -176,12 +176,14 @@ TEST_F(SessionTest, the_end_of_the_session_leaves_the_target_even_while_an_attac
     session.reset();
 }
 
+constexpr std::uint64_t kMany = 2'500;
+
 class LongRunTest : public SessionTest {
   protected:
     LongRunTest() : SessionTest(many()) {}
     static std::vector<TransitionPtr> many() {
         std::vector<TransitionPtr> story;
-        for (std::uint64_t seq = 1; seq <= SessionWorker::kBackfill + 500; ++seq) {
+        for (std::uint64_t seq = 1; seq <= kMany; ++seq) {
             auto t = std::make_shared<nested::Transition>();
             t->seq = seq;
             story.push_back(t);
@@ -190,7 +192,7 @@ class LongRunTest : public SessionTest {
     }
 };
 
-TEST_F(LongRunTest, of_a_long_run_the_newest_are_fetched_and_the_rest_is_counted) {
+TEST_F(LongRunTest, everything_is_fetched_once_however_long_it_ran) {
     strings->endless = true;
     ASSERT_TRUE(attach());
     QSignalSpy caught_up(session.get(), &Session::caught_up);
@@ -198,9 +200,9 @@ TEST_F(LongRunTest, of_a_long_run_the_newest_are_fetched_and_the_rest_is_counted
     ASSERT_TRUE(reaches(State::Running));
     session->interrupt();
     ASSERT_TRUE(QTest::qWaitFor([&] { return caught_up.count() > 0; }, kLimitMs));
-    EXPECT_EQ(seen.size(), SessionWorker::kBackfill);
-    EXPECT_EQ(session->unfetched(), 500U);
-    EXPECT_EQ(*std::min_element(seen.begin(), seen.end()), 501U);
+    ASSERT_EQ(seen.size(), kMany);
+    for (std::size_t i = 0; i < seen.size(); ++i) ASSERT_EQ(seen[i], i + 1);
+    EXPECT_EQ(session->unfetched(), 0U);
 }
 
 }  // namespace

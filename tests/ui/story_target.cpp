@@ -42,7 +42,7 @@ class StoryTarget : public core::Target {
   public:
     explicit StoryTarget(std::shared_ptr<Strings> strings) : strings_(std::move(strings)) {
         info_ = {"story:", "6.1.0-56-cloud-amd64", "Intel Core i7 (Skylake-X), emulated",
-                 217,      "vmxscope-agent 0.1",   {}};
+                 217,      "vmxscope-agent 0.1",   {}, 2'000'000, {}};
         next_stop_ = Stop{Stop::Why::Attached, 0, 0, {}};
     }
     ~StoryTarget() override { ++strings_->detaches; }

@@ -41,7 +41,17 @@ struct Window {
                 return false;
         }
         return QTest::qWaitFor(
-            [&] { return window->transitions().rowCount() == static_cast<int>(strings->story.size()); }, kLimitMs);
+                   [&] { return window->transitions().rowCount() == static_cast<int>(strings->story.size()); },
+                   kLimitMs) &&
+               shows(strings->story.size());
+    }
+    /// Waits until that transition is shown, and the list has been told all that it asked for.
+    bool shows(quint64 seq) {
+        return QTest::qWaitFor([&] { return window->shown_seq() == seq; }, kLimitMs);
+    }
+    bool goes_to(quint64 seq) {
+        window->show_seq(seq);
+        return shows(seq);
     }
     QString take(const char* name) {
         QTest::qWait(60);  // layouts settle in the event loop, some after others

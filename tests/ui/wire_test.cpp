@@ -6,6 +6,7 @@
 
 #include "core/rsp/remote_target.h"
 #include "tests/core/scripted_target.h"
+#include "tests/ui/blocks.h"
 #include "ui/session.h"
 
 namespace vmxscope::ui {
@@ -39,9 +40,7 @@ TEST(Wire, steps_continues_and_is_interrupted_over_a_socket) {
     const core::test::RunningServer server(script_of_rounds());
     Wire wire;
     std::vector<std::uint64_t> seen;
-    QObject::connect(&wire.session, &Session::transitions, [&](const QList<TransitionPtr>& list) {
-        for (const TransitionPtr& t : list) seen.push_back(t->seq);
-    });
+    QObject::connect(&wire.session, &Session::past, [&](const PastBlock& block) { test::add_seqs(block, seen); });
     QStringList troubles;
     QObject::connect(&wire.session, &Session::trouble, [&](const QString& what) { troubles << what; });
     wire.session.attach(QString::fromStdString(server.endpoint().text()));
@@ -50,7 +49,6 @@ TEST(Wire, steps_continues_and_is_interrupted_over_a_socket) {
     EXPECT_EQ(wire.session.live_seq(), 1U);
     ASSERT_TRUE(wire.step(core::StepKind::Exit));
     EXPECT_EQ(wire.session.live_seq(), 5U);
-    std::sort(seen.begin(), seen.end());
     EXPECT_EQ(seen, (std::vector<std::uint64_t>{1, 2, 3, 4, 5}));
     wire.session.resume();
     ASSERT_TRUE(wire.reaches(State::Running));
