@@ -16,12 +16,12 @@
 namespace vmxscope::core {
 
 struct RecorderOptions {
-    std::filesystem::path path;
+    std::filesystem::path path = {};
     bool replace = false;               // an existing file
     std::size_t ring_bytes = 0;         // > 0: only the newest transitions that fit are kept, and saved in the end
     std::uint64_t transitions = 0;      // the end after so many; 0 = without end
-    std::optional<query::Query> until;  // the end after the first that it holds for
-    std::vector<vmx::Field> fields;     // of the images only these are kept; empty = all
+    std::optional<query::Query> until = {};  // the end after the first that it holds for
+    std::vector<vmx::Field> fields = {};     // of the images only these are kept; empty = all
 };
 
 /// The head of a trace of this target, begun now.

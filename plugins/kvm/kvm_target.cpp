@@ -130,6 +130,7 @@ class KvmTarget : public core::Target {
     void take_access(Slot& slot, const vmxscope_record& header);
     void keep(Slot& slot, Transition t);
     Result<void> change_watch(const WatchFor& what);
+    Result<void> watch_for_stepping();
     std::string gap() const;
     void give_reason(const Slot& slot, const Sample& end, Transition& t);
     Slot& slot_of(std::uint32_t index, std::uint32_t tid);
@@ -349,6 +350,12 @@ bool KvmTarget::process_gone() const {
     return ::poll(&p, 1, 0) > 0;
 }
 
+/// A recording's hooks stay until the guest runs on without one: it may be recorded again.
+Result<void> KvmTarget::watch_for_stepping() {
+    if (recording_ || (watching_.hooks == WatchFor::Hooks::Stepping && watching_.scope == stepping_scope_)) return {};
+    return change_watch({.scope = stepping_scope_, .ring_bytes = watching_.ring_bytes});
+}
+
 /// A full ring can swallow the record that says "held", and a probe can be skipped. The module's status has both; it is
 /// asked now and then.
 Result<void> KvmTarget::ask_what_was_missed() {
@@ -357,7 +364,8 @@ Result<void> KvmTarget::ask_what_was_missed() {
     asked_at_ = now;
     const auto status = device_->status();
     if (!status) return tl::unexpected(status.error());
-    for (std::uint32_t i = 0; i < status->slots.size(); ++i)
+    // What is still in the ring comes first.
+    for (std::uint32_t i = 0; device_->waiting() == 0 && i < status->slots.size(); ++i)
         if (status->slots[i].held) slot_of(i, status->slots[i].tid).held = true;
     // Probe hits that the kernel skipped, on whichever vCPU: none of them may draw conclusions from what was not seen.
     const std::uint32_t newly_missed = status->missed - std::exchange(missed_, status->missed);
@@ -379,8 +387,10 @@ Result<std::optional<Stop>> KvmTarget::wait(milliseconds limit) {
         if (!running_) return std::optional<Stop>{};
         if (auto stop = look_for_stop()) return stop;
         // Held without what it was to run to (told to stop just before it was told to run): on with it.
+        // One that rests because the ring was full goes on when there is room again.
+        const bool room = !watching_.lossless || device_->waiting() < device_->ring_bytes() / 16;
         for (auto& [index, slot] : slots_)
-            if (slot.held && slot.going && !interrupted_)
+            if (slot.held && slot.going && !interrupted_ && room)
                 if (const auto ok = let_go(index, slot); !ok) return tl::unexpected(ok.error());
         if (const auto ok = ask_what_was_missed(); !ok) return tl::unexpected(ok.error());
         const auto left = std::chrono::duration_cast<milliseconds>(end - steady_clock::now());
@@ -396,6 +406,7 @@ Result<std::optional<Stop>> KvmTarget::wait(milliseconds limit) {
 Result<void> KvmTarget::resume(const std::vector<Action>& actions) {
     if (gone_) return core::fail("The guest has ended: there is nothing to run.");
     if (const auto ok = drain(milliseconds(0)); !ok) return ok;
+    if (const auto ok = watch_for_stepping(); !ok) return ok;
     const bool everyone = std::any_of(actions.begin(), actions.end(), [](const Action& a) { return !a.vcpu; });
     const Action* rest = nullptr;
     for (const Action& a : actions)
@@ -432,16 +443,12 @@ Result<void> KvmTarget::resume(const std::vector<Action>& actions) {
 Result<void> KvmTarget::interrupt() {
     if (!running_) return {};
     interrupted_ = true;
-    // Only stepping's hooks can hold a vCPU. What the recording left in the ring is taken as fast as before, by wait().
-    if (recording_ && watching_.hooks != WatchFor::Hooks::Stepping) {
-        WatchFor stepping = watching_;
-        stepping.hooks = WatchFor::Hooks::Stepping;
-        stepping.scope = stepping_scope_;
-        stepping.lossless = false;
-        if (const auto ok = device_->watch(plan_, stepping); !ok) return ok;
-        watching_ = stepping;
-    }
-    return stop_all();
+    // First, so that the vCPUs stop at the first place that can hold them. A recording's own hooks cannot; those of stepping
+    // are placed when the guest runs on.
+    if (const auto ok = stop_all(); !ok || !recording_ || watching_.hooks == WatchFor::Hooks::Stepping) return ok;
+    watching_.may_hold = true;
+    watching_.lossless = false;
+    return device_->watch(plan_, watching_);
 }
 
 // --- Looking ---------------------------------------------------------------------------------------------------------
@@ -502,15 +509,13 @@ Result<void> KvmTarget::change_watch(const WatchFor& what) {
 Result<void> KvmTarget::set_evidence(nested::EvidenceScope scope) {
     if (recording_) return core::fail("The guest is being recorded.", "Stop it first.");
     stepping_scope_ = scope;
-    WatchFor what = watching_;
-    what.scope = scope;
-    return scope == watching_.scope ? drain(milliseconds(0)) : change_watch(what);
+    const auto ok = drain(milliseconds(0));
+    return ok ? watch_for_stepping() : ok;
 }
 
 Result<void> KvmTarget::record(const core::RecordSettings& settings) {
     if (running_) return core::fail("The guest runs.", "Stop it first.");
-    WatchFor what = watching_;
-    what.scope = settings.evidence;
+    WatchFor what{.scope = settings.evidence, .ring_bytes = watching_.ring_bytes};
     what.lossless = settings.lossless;
     if (settings.evidence == nested::EvidenceScope::None) {
         if (plan_.no_recording) return tl::unexpected(*plan_.no_recording);

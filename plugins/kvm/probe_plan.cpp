@@ -321,13 +321,13 @@ vmxscope_watch watch_of(ProbePlan& plan, const WatchFor& what) {
     vmxscope_watch w{};
     w.hooks = reinterpret_cast<std::uintptr_t>(plan.hooks.data());
     w.wake_at = what.ring_bytes / 4;
-    w.hold_at = what.lossless ? what.ring_bytes / 2 : 0;
+    w.hold_at = what.lossless ? what.ring_bytes / 8 : 0;  // what is there at a stop has to be taken first
     const bool all = what.scope == nested::EvidenceScope::All;
     w.op_first = all ? 0 : kFirstPdptr;
     w.op_last = all ? 0xffff : kLastPdptr;
     if (what.hooks != WatchFor::Hooks::Stepping) {
         w.sets = what.hooks == WatchFor::Hooks::RecordAll ? kRecordAll : kRecordVerdict;
-        if (what.lossless) w.sets |= kRest;
+        if (what.lossless || what.may_hold) w.sets |= kRest;
         return w;
     }
     w.sets = kStepping;

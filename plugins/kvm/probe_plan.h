@@ -110,6 +110,7 @@ struct WatchFor {
     Hooks hooks = Hooks::Stepping;
     nested::EvidenceScope scope = nested::EvidenceScope::Pdptrs;
     bool lossless = false;  // vCPUs wait while the ring is full
+    bool may_hold = false;  // a recording's hooks can hold vCPUs, too
     std::uint32_t ring_bytes = 1u << 23;
 };
 vmxscope_watch watch_of(ProbePlan& plan, const WatchFor& what);

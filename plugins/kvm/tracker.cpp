@@ -50,6 +50,10 @@ Tracker::Tracker(const ProbePlan& plan) : plan_(&plan) {
 void Tracker::forget() {
     std::fill(readable_.begin(), readable_.end(), false);
     vmcs_ = {};
+}
+
+/// What was under way may have ended among the lost records.
+void Tracker::forget_flow() {
     under_way_ = UnderWay::Nothing;
     entering_ = false;
     begun_.reset();
@@ -150,6 +154,7 @@ void Tracker::hardware_entry(Sample s, std::vector<Sample>& out) {
 
 core::Result<void> Tracker::take(const RawRecord& record, std::vector<Sample>& out) {
     if (record.header.hook >= plan_->hooks.size()) return core::fail("A record names a hook that was never placed.");
+    if (std::exchange(lost_, record.header.lost) != record.header.lost) forget_flow();
     if (const auto ok = apply(record); !ok) return ok;
     Sample s = sample_of(record);
     switch (s.role) {

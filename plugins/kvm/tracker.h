@@ -23,10 +23,10 @@ class Tracker {
     /// Takes a REC_CHANGES in and appends what the assembler is to be given, in order. Fails when the record has not the shape
     /// that was asked for; nothing is appended then.
     core::Result<void> take(const RawRecord& record, std::vector<Sample>& out);
-    /// Begins anew: the next record tells everything.
-    void forget();
 
   private:
+    void forget();  // what was told: the record says that it begins anew
+    void forget_flow();
     enum class UnderWay : std::uint8_t { Nothing, Entry, Exit, Refusal };
 
     core::Result<void> apply(const RawRecord& record);
@@ -46,6 +46,7 @@ class Tracker {
 
     UnderWay under_way_ = UnderWay::Nothing;
     std::optional<Sample> begun_;            // of the nested entry, the last one that began
+    std::uint64_t lost_ = 0;                 // records, as of the newest
     bool failed_ = false;                    // nested_vmx_fail, since it began
     bool entering_ = false;                  // the newest crossing is L1's exit for VMLAUNCH or VMRESUME, not yet answered
 };

@@ -48,7 +48,7 @@ TEST(WatchOf, ARecordingHasHooksOfItsOwnAndRestsOnlyWhenNothingMayBeLost) {
     EXPECT_EQ(verdict.wake_at, ring / 4);
     const auto all = watch_of(plan, {.hooks = Hooks::RecordAll, .scope = EvidenceScope::None, .lossless = true, .ring_bytes = ring});
     EXPECT_EQ(all.sets, kRecordAll | kRest);
-    EXPECT_EQ(all.hold_at, ring / 2);
+    EXPECT_EQ(all.hold_at, ring / 8);
 }
 
 TEST(EvidenceGap, AProbeOfThePdptrsThatWasRefusedIsMissingInBothScopes) {

@@ -61,6 +61,7 @@ struct Changes {
     std::map<StateMember, std::uint64_t> state{};
     std::map<Field, std::uint64_t> vmcs12{};
     std::array<std::uint64_t, 6> registers{};
+    std::uint64_t lost = 0;
 };
 
 class Recording {
@@ -83,6 +84,7 @@ class Recording {
         h.flags = (c.level2 ? VMXSCOPE_REC_LEVEL2 : 0) | (c.identified ? VMXSCOPE_REC_IDENTIFIED : 0) | (c.afresh ? VMXSCOPE_REC_AFRESH : 0);
         h.nr = static_cast<std::uint16_t>(values.size());
         h.tsc = ++tsc_;
+        h.lost = c.lost;
         std::memcpy(h.regs, c.registers.data(), sizeof h.regs);
         std::vector<std::byte> payload(8 * values.size() + (2 * what.size() + 7) / 8 * 8);
         std::memcpy(payload.data(), values.data(), 8 * values.size());
@@ -160,6 +162,17 @@ TEST(Tracker, ARecordAfreshForgetsWhatWasToldBefore) {
     r({.role = Role::HardwareExit, .level2 = true, .fields = {{Field::GUEST_CR3, 0x1000}}});
     r({.role = Role::HardwareExit, .level2 = true, .afresh = true, .fields = {{Field::GUEST_PDPTR0, 1}}});
     EXPECT_EQ(r.out[1].vmcs02_after[Field::GUEST_CR3], Value{});
+}
+
+TEST(Tracker, AnEntryUnderWayOutlivesANewBeginningButNotALoss) {
+    Recording r;
+    r({.role = Role::NestedEntryBegin});
+    r({.role = Role::HardwareEntry, .level2 = true, .afresh = true});
+    EXPECT_EQ(r.kinds(), (std::vector{Kind::NestedEntry, Kind::L2Entry}));
+    r.out.clear();
+    r({.role = Role::NestedEntryBegin});
+    r({.role = Role::HardwareEntry, .afresh = true, .lost = 3});
+    ASSERT_EQ(r.kinds(), (std::vector{Kind::L1Entry})) << "whether it failed is not known";
 }
 
 TEST(Tracker, RegistersThatKvmIsAboutToWriteAreThoseOfTheEntry) {
