@@ -16,7 +16,9 @@ class WrappedTarget : public Target {
     const TargetInfo& info() const override { return inner_->info(); }
     Result<std::vector<Vcpu>> vcpus() override { return explained(inner_->vcpus()); }
     Result<void> resume(const std::vector<Action>& actions) override { return explained(inner_->resume(actions)); }
-    Result<std::optional<Stop>> wait(std::chrono::milliseconds limit) override { return explained(inner_->wait(limit)); }
+    Result<std::optional<Stop>> wait(std::chrono::milliseconds limit) override {
+        return explained(inner_->wait(limit));
+    }
     Result<void> interrupt() override { return explained(inner_->interrupt()); }
     Result<History> history() override { return explained(inner_->history()); }
     Result<nested::Transition> transition(std::uint64_t seq) override { return explained(inner_->transition(seq)); }

@@ -74,6 +74,8 @@ Actions::Actions(QMainWindow* w) {
     step_nested->setIconText(QStringLiteral("Nested"));
     resume = make(w, "&Continue", "continue", Qt::Key_F5, "Let every vCPU run on");
     interrupt = make(w, "&Interrupt", "interrupt", Qt::Key_F6, "Stop at the next crossing");
+    record = make(w, "&Record…", "record", Qt::CTRL | Qt::SHIFT | Qt::Key_R,
+                  "Let the guest run and record it into a trace file; the same again ends it");
     hold_others = make(w, "&Hold the other vCPUs while one steps", "", {}, "Instead of letting them run on meanwhile");
 
     find = make(w, "&Find", "find", QKeySequence::Find, "Find a field, an encoding, a value or a meaning");
@@ -115,6 +117,7 @@ void Actions::enable(Session::State state, bool any, bool several) {
     detach->setEnabled(held || state == S::Running || state == S::Stopping);
     retry->setEnabled(state == S::Lost || state == S::Ended);
     resume->setEnabled(held);
+    record->setEnabled(held || (state == S::Running && record->isChecked()));
     interrupt->setEnabled(state == S::Running);
     hold_others->setEnabled(several);
     for (QAction* action : {find, only_differences, only_changed, previous, next, filter, go_to, search_next,
@@ -155,7 +158,7 @@ QMenu* Actions::fill(QMainWindow* window) {
     run->addActions({back, back_nested, back_entry, back_exit});
     run->addActions({forward, live});
     run->addSeparator();
-    run->addActions({resume, interrupt});
+    run->addActions({resume, interrupt, record});
     run->addSeparator();
     run->addAction(hold_others);
     QMenu* evidence = run->addMenu(QStringLiteral("&Evidence: VMREADs and VMWRITEs"));
@@ -183,7 +186,7 @@ void Actions::fill_tools(QMainWindow* window) {
     tools->addSeparator();
     tools->addActions({step, step_nested, step_entry, step_exit});
     tools->addSeparator();
-    tools->addActions({resume, interrupt});
+    tools->addActions({resume, interrupt, record});
     tools->addSeparator();
     tools->addActions({find, only_differences});
     tools->addSeparator();
@@ -206,9 +209,16 @@ void Actions::show_evidence(nested::EvidenceScope scope) {
     evidence_button_->setText(QStringLiteral("Evidence: ") + action->text().remove(QLatin1Char('&')));
 }
 
+void Actions::show_recording(bool on) {
+    record->setCheckable(on);
+    record->setChecked(on);
+    record->setEnabled(true);
+    record->setText(on ? QStringLiteral("End the &recording") : QStringLiteral("&Record…"));
+}
+
 void Actions::recolour() {
     for (QAction* action : {attach, detach, back, forward, live, step, step_nested, step_entry, step_exit, resume,
-                            interrupt, find, only_differences})
+                            interrupt, record, find, only_differences})
         action->setIcon(themed_icon(action->property(kDrawing).toString()));
 }
 

@@ -15,7 +15,7 @@ struct Actions {
     explicit Actions(QMainWindow* window);
 
     QAction *attach, *detach, *retry, *open_trace, *save_session, *open_dump, *paste_dump, *picture, *quit;
-    QAction *step, *step_nested, *step_entry, *step_exit, *resume, *interrupt, *hold_others;
+    QAction *step, *step_nested, *step_entry, *step_exit, *resume, *interrupt, *record, *hold_others;
     QAction *back, *back_nested, *back_entry, *back_exit, *forward;
     QAction *go_to, *filter, *search_next, *search_previous, *mark, *bookmark, *note, *show_history;
     QAction *find, *only_differences, *only_changed, *show_absent, *show_timeline, *previous, *next, *live;
@@ -30,6 +30,7 @@ struct Actions {
     QMenu* fill(QMainWindow* window);
     /// Checks the one that is in force.
     void show_evidence(nested::EvidenceScope scope);
+    void show_recording(bool on);
     /// Draws the icons in the present palette.
     void recolour();
 

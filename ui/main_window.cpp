@@ -55,6 +55,7 @@ MainWindow::MainWindow(Session& session, ThemeChoice theme, bool remember, QWidg
     connect_travel();
     connect_time_docks();
     connect_strip();
+    connect_recording();
     const QScreen* where = screen();
     resize(where ? kWanted.boundedTo(where->availableSize() - QSize(20, 40)) : kWanted);
     set_theme(theme);
@@ -135,6 +136,7 @@ void MainWindow::connect_actions() {
         docks_.notes->edit();
     });
     on(actions_.show_timeline, [this] { update_state(); });
+    on(actions_.record, [this] { toggle_record(); });
     on(actions_.resume, [this] { session_.resume(); });
     on(actions_.interrupt, [this] { session_.interrupt(); });
     on(actions_.find, [this] { vmcs_->focus_search(); });
@@ -169,7 +171,12 @@ void MainWindow::connect_views() {
     connect(welcome_, &WelcomePage::trace_asked, this, &MainWindow::open_trace);
     connect(welcome_, &WelcomePage::open_trace_asked, this, &MainWindow::ask_open_trace);
     connect(attaching_, &AttachPage::cancelled, &session_, &Session::cancel_attach);
-    connect(message_, &MessageBar::button_clicked, &session_, &Session::retry);
+    connect(message_, &MessageBar::button_clicked, this, [this] {
+        if (offered_.isEmpty())
+            session_.retry();
+        else
+            open_trace(offered_);
+    });
 }
 
 void MainWindow::connect_docks() {

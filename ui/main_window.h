@@ -102,6 +102,9 @@ class MainWindow : public QMainWindow {
     bool in_past() const { return shown_seq() != 0 && shown_seq() < all_.last(); }
     void ask_open_trace();
     void ask_save_session();
+    void connect_recording();
+    /// Begins a recording, or ends the one under way.
+    void toggle_record();
     void ask_go_to();
     void show_shown(const ShownPtr& shown);
     void show_dump(int at);
@@ -142,6 +145,8 @@ class MainWindow : public QMainWindow {
     bool follows_ = true;  // what was asked for is the newest, and so will be the next stop
     quint64 filter_ticket_ = 0;
     QString looked_for_;  // by a condition, last
+    bool recording_ = false;
+    QString offered_;     // the message offers to open this trace; empty: to retry the connection
     bool told_ = false;   // the message is of a search that found nothing
     ShownPtr now_;        // what every panel shows; null: nothing
     Loader loader_;

@@ -1,4 +1,5 @@
 // The part of the window that goes through time: in a trace file, or in the past of the session under way.
+#include <QDateTime>
 #include <QDir>
 #include <QDragEnterEvent>
 #include <QFileDialog>
@@ -15,6 +16,7 @@
 #include "ui/main_window.h"
 #include "ui/message_bar.h"
 #include "ui/notes_panel.h"
+#include "ui/record_dialog.h"
 #include "ui/status_line.h"
 #include "ui/text.h"
 #include "ui/timeline_strip.h"
@@ -36,6 +38,15 @@ QString sessions_folder() {
 
 QString trace_filter() {
     return QStringLiteral("Traces (*.vxt);;All files (*)");
+}
+
+QString amount_text(const RecordProgress& p) {
+    QString text = QStringLiteral("%1, %2 MiB")
+                       .arg(counted(p.kept, QStringLiteral("transition")))
+                       .arg(static_cast<double>(p.bytes) / (1 << 20), 0, 'f', 1);
+    if (p.lost) text += QStringLiteral(", ⚠ %1 lost").arg(counted(p.lost, QStringLiteral("record")));
+    if (p.missed) text += QStringLiteral(", ⚠ %1 missed").arg(counted(p.missed, QStringLiteral("transition")));
+    return text;
 }
 
 }  // namespace
@@ -117,6 +128,34 @@ void MainWindow::connect_time_docks() {
     connect(docks_.notes, &NotesPanel::remove_asked, this,
             [this](quint64 seq) { travel_.ask_now([seq](TravelWorker& worker) { worker.remove_note(seq); }); });
     connect(docks_.notes, &NotesPanel::picked, this, &MainWindow::show_seq);
+}
+
+void MainWindow::connect_recording() {
+    connect(&session_, &Session::recording, this, [this](const RecordProgress& p) {
+        recording_ = true;
+        actions_.show_recording(true);
+        offered_.clear();
+        message_->say(MessageBar::Kind::Notice, QStringLiteral("● Recording: ") + amount_text(p),
+                      QStringLiteral("Stop it with Ctrl+Shift+R."));
+    });
+    connect(&session_, &Session::recorded, this, [this](const Recorded& r) {
+        recording_ = false;
+        actions_.show_recording(false);
+        offered_ = r.file;
+        QString what = QStringLiteral("%1: %2.").arg(r.file, amount_text(r.all));
+        if (r.found) what += QStringLiteral(" #%1 ended it.").arg(r.found);
+        message_->say(MessageBar::Kind::Notice, what, {}, QStringLiteral("Open it"));
+    });
+    connect(&session_, &Session::lost, this, [this] { offered_.clear(); });
+}
+
+void MainWindow::toggle_record() {
+    if (recording_) return session_.interrupt();
+    const QString name = QDateTime::currentDateTime().toString(QStringLiteral("'recording-'yyyyMMdd-HHmmss'.vxt'"));
+    auto* dialog = new RecordDialog(QDir::current().filePath(name), this);
+    dialog->setAttribute(Qt::WA_DeleteOnClose);
+    connect(dialog, &RecordDialog::asked, &session_, &Session::record);
+    dialog->open();
 }
 
 void MainWindow::connect_strip() {

@@ -32,6 +32,7 @@ void Session::connect_commands() {
     connect(this, &Session::attach_wanted, worker_, &SessionWorker::attach);
     connect(this, &Session::step_wanted, worker_, &SessionWorker::step);
     connect(this, &Session::resume_wanted, worker_, &SessionWorker::resume);
+    connect(this, &Session::record_wanted, worker_, &SessionWorker::record);
     connect(this, &Session::interrupt_wanted, worker_, &SessionWorker::interrupt);
     connect(this, &Session::detach_wanted, worker_, &SessionWorker::detach);
     connect(this, &Session::evidence_wanted, worker_, &SessionWorker::set_evidence);
@@ -92,6 +93,8 @@ void Session::connect_reports() {
         set_state(State::Ended);
         emit guest_gone(text);
     });
+    connect(worker_, &W::recording, this, &Session::recording);
+    connect(worker_, &W::recorded, this, &Session::recorded);
     connect(worker_, &W::memory, this, &Session::memory);
     connect(worker_, &W::walked, this, &Session::walked);
     connect(worker_, &W::capabilities, this,
@@ -145,6 +148,10 @@ void Session::step(const StepRequest& request) {
 
 void Session::resume() {
     if (state_ == State::Held) emit resume_wanted();
+}
+
+void Session::record(const RecordRequest& request) {
+    if (state_ == State::Held) emit record_wanted(request);
 }
 
 void Session::interrupt() {

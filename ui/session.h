@@ -53,6 +53,8 @@ class Session : public QObject {
     void retry();
     void step(const vmxscope::ui::StepRequest& request);
     void resume();
+    /// Lets the guest go and records it, until interrupt().
+    void record(const vmxscope::ui::RecordRequest& request);
     void interrupt();
     void detach();
     /// From the next transition on; without a target, from the next attach.
@@ -78,12 +80,15 @@ class Session : public QObject {
     void walked(const vmxscope::ui::WalkAnswer& answer);
     void capabilities_changed();
     void evidence_changed();
+    void recording(const vmxscope::ui::RecordProgress& progress);
+    void recorded(const vmxscope::ui::Recorded& what);
 
     // To the worker's thread.
     void list_wanted();
     void attach_wanted(const QString& uri);
     void step_wanted(const vmxscope::ui::StepRequest& request);
     void resume_wanted();
+    void record_wanted(const vmxscope::ui::RecordRequest& request);
     void interrupt_wanted();
     void detach_wanted();
     void evidence_wanted(vmxscope::nested::EvidenceScope scope);

@@ -59,11 +59,13 @@ void SessionWorker::poll() {
     // Held vCPUs are polled too: that is how a lost connection is noticed.
     auto stop = target_->wait(behind_ && !running_ ? std::chrono::milliseconds(0) : kWait);
     if (!stop) {
+        end_record();
         drop();
         emit lost(qs(stop.error().what), qs(stop.error().remedy));
         return;
     }
     if (*stop) handle(**stop);
+    if (recorder_) return record_on();
     if (target_ && began_ && (running_ ? since_pull_.elapsed() >= kPullMs : behind_)) catch_up();
 }
 
@@ -71,6 +73,7 @@ void SessionWorker::handle(const core::Stop& stop) {
     running_ = false;
     behind_ = true;
     const bool gone = stop.why == core::Stop::Why::GuestGone;
+    end_record();
     ask_vcpus(gone);
     if (!began_) begin();
     if (gone) {
@@ -91,6 +94,59 @@ void SessionWorker::catch_up() {
     if (running_ || (more && *more)) return;
     behind_ = false;
     emit caught_up();
+}
+
+void SessionWorker::record(const RecordRequest& request) {
+    if (!target_ || running_) return;
+    const auto refuse = [this](const core::Error& error) { emit command_failed(qs(error.what), qs(error.remedy)); };
+    const auto kept = target_->history();
+    if (!kept) return refuse(kept.error());
+    core::trace::TraceInfo info = core::trace_info_of(*target_, request.settings.evidence, request.options.fields);
+    if (const auto ok = target_->record(request.settings); !ok) return refuse(ok.error());
+    auto made = core::Recorder::create(request.options, std::move(info), kept->last);
+    if (!made) return refuse(made.error());
+    recorder_.emplace(std::move(*made));
+    recorded_file_ = QString::fromStdString(request.options.path.string());
+    emit recording({});
+    let_go({{std::nullopt, std::nullopt}});
+    if (!running_) end_record();
+}
+
+namespace {
+
+RecordProgress progress_of(const core::Recorder& recorder) {
+    RecordProgress p{recorder.transitions(), recorder.kept(), recorder.bytes(), 0, recorder.missed()};
+    for (const auto& [vcpu, lost] : recorder.lost()) p.lost += lost;
+    return p;
+}
+
+}  // namespace
+
+void SessionWorker::record_on() {
+    const auto ended = recorder_->pull(*target_);
+    if (!ended) emit command_failed(qs(ended.error().what), qs(ended.error().remedy));
+    if (since_pull_.elapsed() >= kPullMs) {
+        since_pull_.start();
+        emit recording(progress_of(*recorder_));
+    }
+    if (ended && !*ended) return;
+    end_record();
+    interrupt();
+}
+
+/// The vCPUs stand still, or are gone: what is left is taken, and the file is whole.
+void SessionWorker::end_record() {
+    if (!recorder_) return;
+    core::Result<bool> rest = false;
+    if (!running_) rest = recorder_->pull(*target_);
+    const auto finished = recorder_->finish();
+    // What was recorded is in its file; the list goes on after it.
+    next_seq_ = std::max(next_seq_, recorder_->last_seq() + 1);
+    const Recorded all{recorded_file_, progress_of(*recorder_), recorder_->found().value_or(0)};
+    recorder_.reset();
+    if (!rest) emit command_failed(qs(rest.error().what), qs(rest.error().remedy));
+    if (!finished) emit command_failed(qs(finished.error().what), qs(finished.error().remedy));
+    emit recorded(all);
 }
 
 core::Result<bool> SessionWorker::pull() {
@@ -240,6 +296,7 @@ void SessionWorker::interrupt() {
 }
 
 void SessionWorker::detach() {
+    end_record();
     if (target_)
         if (auto done = target_->detach(); !done) emit command_failed(qs(done.error().what), qs(done.error().remedy));
     drop();
@@ -247,6 +304,7 @@ void SessionWorker::detach() {
 }
 
 void SessionWorker::shut_down() {
+    end_record();
     if (target_) (void)target_->detach();
     drop();
 }
@@ -254,6 +312,7 @@ void SessionWorker::shut_down() {
 void SessionWorker::drop() {
     poll_timer_->stop();
     running_ = behind_ = false;
+    recorder_.reset();
     target_.reset();
 }
 

@@ -13,6 +13,7 @@
 
 #include "core/recorder.h"
 #include "core/target.h"
+#include "ui/recording.h"
 #include "ui/transition_list_model.h"
 
 class QTimer;
@@ -80,6 +81,8 @@ class SessionWorker : public QObject {
     void interrupt();
     void detach();
     void set_evidence(vmxscope::nested::EvidenceScope scope);
+    /// Lets a held guest go and records it, until interrupt() or what the request says.
+    void record(const vmxscope::ui::RecordRequest& request);
     void read_memory(const vmxscope::ui::MemoryRequest& request);
     void walk(const vmxscope::ui::WalkRequest& request);
     /// Leaves the target without a signal: the program ends.
@@ -108,6 +111,8 @@ class SessionWorker : public QObject {
     void guest_gone(const QString& text);
     void detached();
     void evidence_set(vmxscope::nested::EvidenceScope scope);
+    void recording(const vmxscope::ui::RecordProgress& progress);
+    void recorded(const vmxscope::ui::Recorded& what);
     void memory(const vmxscope::ui::MemoryAnswer& answer);
     void walked(const vmxscope::ui::WalkAnswer& answer);
     /// Once an attach, at the first stop. Empty, and why, where the target cannot tell.
@@ -121,6 +126,8 @@ class SessionWorker : public QObject {
     /// Fetches a block of what happened since the last. False: that is all.
     core::Result<bool> pull();
     void catch_up();
+    void record_on();
+    void end_record();
     void let_go(const std::vector<core::Action>& actions);
     void drop();
     void ask_capabilities();
@@ -138,6 +145,8 @@ class SessionWorker : public QObject {
     bool began_ = false;
     std::optional<core::TargetCapabilities> capabilities_;
     QElapsedTimer since_pull_;
+    std::optional<core::Recorder> recorder_;  // while the guest runs and is recorded
+    QString recorded_file_;
     vmx::EntryRules ept12_rules_, ept02_rules_;
 };
 

@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <QSignalSpy>
+#include <QTemporaryDir>
 #include <QTest>
 
+#include "core/trace/trace.h"
 #include "tests/ui/blocks.h"
 #include "tests/ui/story_target.h"
 #include "ui/session.h"
@@ -203,6 +205,56 @@ TEST_F(LongRunTest, everything_is_fetched_once_however_long_it_ran) {
     ASSERT_EQ(seen.size(), kMany);
     for (std::size_t i = 0; i < seen.size(); ++i) ASSERT_EQ(seen[i], i + 1);
     EXPECT_EQ(session->unfetched(), 0U);
+}
+
+RecordRequest into(const QTemporaryDir& folder) {
+    RecordRequest request;
+    request.options.path = folder.filePath(QStringLiteral("a.vxt")).toStdString();
+    return request;
+}
+
+TEST_F(SessionTest, a_recording_ends_when_it_is_interrupted_and_its_file_has_all_of_it) {
+    const QTemporaryDir folder;
+    strings->endless = true;
+    ASSERT_TRUE(attach());
+    QSignalSpy recording(session.get(), &Session::recording), recorded(session.get(), &Session::recorded);
+    session->record(into(folder));
+    ASSERT_TRUE(reaches(State::Running));
+    ASSERT_TRUE(QTest::qWaitFor(
+        [&] { return !recording.empty() && recording.back()[0].value<RecordProgress>().transitions > 0; }, kLimitMs));
+    session->interrupt();
+    ASSERT_TRUE(QTest::qWaitFor([&] { return recorded.count() == 1 && session->state() == State::Held; }, kLimitMs));
+    const auto trace = core::trace::Trace::open(into(folder).options.path);
+    ASSERT_TRUE(trace) << trace.error().text();
+    EXPECT_EQ(trace->count(), strings->story.size());
+    EXPECT_TRUE(trace->damage().empty());
+}
+
+TEST_F(SessionTest, a_recording_ends_by_itself_at_its_condition) {
+    const QTemporaryDir folder;
+    strings->endless = true;
+    ASSERT_TRUE(attach());
+    QSignalSpy recorded(session.get(), &Session::recorded);
+    RecordRequest request = into(folder);
+    request.options.until = *core::query::Query::parse("seq == 3");
+    session->record(request);
+    ASSERT_TRUE(QTest::qWaitFor([&] { return recorded.count() == 1 && session->state() == State::Held; }, kLimitMs));
+    EXPECT_EQ(recorded[0][0].value<Recorded>().found, 3U);
+    EXPECT_EQ(core::trace::Trace::open(request.options.path)->last(), 3U);
+}
+
+TEST_F(SessionTest, a_recording_that_cannot_begin_says_why_and_nothing_runs) {
+    const QTemporaryDir folder;
+    strings->tells = false;
+    ASSERT_TRUE(attach());
+    session->record(into(folder));
+    ASSERT_TRUE(QTest::qWaitFor([&] { return !troubles.empty(); }, kLimitMs));
+    strings->tells = true;
+    RecordRequest nowhere = into(folder);
+    nowhere.options.path = folder.filePath(QStringLiteral("no/such/folder/a.vxt")).toStdString();
+    session->record(nowhere);
+    ASSERT_TRUE(QTest::qWaitFor([&] { return troubles.size() == 2; }, kLimitMs));
+    EXPECT_EQ(session->state(), State::Held);
 }
 
 }  // namespace

@@ -102,6 +102,10 @@ class StoryTarget : public core::Target {
 
     Result<void> detach() override { return {}; }
 
+    Result<void> record(const core::RecordSettings& settings) override {
+        return strings_->tells ? Result<void>{} : Target::record(settings);
+    }
+
     Result<void> set_evidence(nested::EvidenceScope scope) override {
         if (!strings_->tells) return Target::set_evidence(scope);
         strings_->evidence = static_cast<int>(scope);

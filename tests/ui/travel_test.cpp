@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <QLabel>
+#include <QLineEdit>
 #include <QPushButton>
 #include <QSignalSpy>
 #include <QTableView>
@@ -14,6 +15,7 @@
 #include "ui/go_to_dialog.h"
 #include "ui/history_panel.h"
 #include "ui/notes_panel.h"
+#include "ui/record_dialog.h"
 #include "ui/status_line.h"
 #include "ui/timeline_strip.h"
 #include "ui/transition_list_view.h"
@@ -269,6 +271,23 @@ TEST_F(Travelling, sessions_are_kept_by_themselves_the_newest_ten) {
     const auto trace = core::trace::Trace::open(folder.filePath(kept.last()).toStdString());
     ASSERT_TRUE(trace) << trace.error().text();
     EXPECT_EQ(trace->count(), 8U);
+}
+
+TEST(RecordDialog, tells_what_is_wrong_with_a_condition_and_asks_for_what_is_right) {
+    RecordDialog dialog(QStringLiteral("/tmp/a.vxt"));
+    dialog.until()->setText(QStringLiteral("exit_reason == CPUIDD"));
+    EXPECT_FALSE(dialog.request());
+    EXPECT_TRUE(dialog.error().contains(QStringLiteral("CPUID")));
+    dialog.until()->setText(QStringLiteral("pdptr.alarm"));
+    const auto request = dialog.request();
+    ASSERT_TRUE(request);
+    EXPECT_TRUE(dialog.error().isEmpty());
+    EXPECT_TRUE(request->options.until);
+    EXPECT_EQ(request->options.path, "/tmp/a.vxt");
+    EXPECT_FALSE(request->options.replace) << "nobody was asked";
+    EXPECT_TRUE(request->settings.all_fields);
+    dialog.file()->clear();
+    EXPECT_FALSE(dialog.request());
 }
 
 }  // namespace
