@@ -102,9 +102,10 @@ void SessionWorker::record(const RecordRequest& request) {
     const auto kept = target_->history();
     if (!kept) return refuse(kept.error());
     core::trace::TraceInfo info = core::trace_info_of(*target_, request.settings.evidence, request.options.fields);
-    if (const auto ok = target_->record(request.settings); !ok) return refuse(ok.error());
+    // The file first: a guest that is to be recorded must not be left so when there is none.
     auto made = core::Recorder::create(request.options, std::move(info), kept->last);
     if (!made) return refuse(made.error());
+    if (const auto ok = target_->record(request.settings); !ok) return refuse(ok.error());
     recorder_.emplace(std::move(*made));
     recorded_file_ = QString::fromStdString(request.options.path.string());
     emit recording({});

@@ -153,9 +153,9 @@ int record(const core::Backends& backends, const Options& o) {
     if (!stepper) return complain(stepper.error());
     core::Target& target = stepper->target();
     auto info = core::trace_info_of(target, plan->settings.evidence, plan->recorder.fields);
-    if (const auto ok = target.record(plan->settings); !ok) return complain(ok.error());
     auto recorder = core::Recorder::create(plan->recorder, std::move(info), stepper->last_stop().seq);
     if (!recorder) return complain(recorder.error());
+    if (const auto ok = target.record(plan->settings); !ok) return complain(ok.error());
     if (const auto ok = target.resume({core::Action{}}); !ok) return complain(ok.error());
     std::signal(SIGUSR1, on_save);
     Ended ended = record_on(target, *recorder, o);

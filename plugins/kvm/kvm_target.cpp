@@ -352,7 +352,8 @@ bool KvmTarget::process_gone() const {
 
 /// A recording's hooks stay until the guest runs on without one: it may be recorded again.
 Result<void> KvmTarget::watch_for_stepping() {
-    if (recording_ || (watching_.hooks == WatchFor::Hooks::Stepping && watching_.scope == stepping_scope_)) return {};
+    const bool stepping = watching_.hooks == WatchFor::Hooks::Stepping && watching_.scope == stepping_scope_ && !watching_.lossless;
+    if (recording_ || stepping) return {};
     return change_watch({.scope = stepping_scope_, .ring_bytes = watching_.ring_bytes});
 }
 
@@ -380,8 +381,8 @@ Result<std::optional<Stop>> KvmTarget::wait(milliseconds limit) {
         if (const auto ok = drain(milliseconds(0)); !ok) return tl::unexpected(ok.error());
         if (gone_ || process_gone()) {
             gone_ = true;
-            running_ = false;
-            while (recording_ && behind_ && drain(milliseconds(0))) continue;
+            running_ = recording_ = false;
+            (void)drain(milliseconds(0));  // the rest, all of it: nothing more comes
             return Stop{Stop::Why::GuestGone, 0, journal_.last(), fmt::format("Process {} has ended, and the guest with it.", pid_)};
         }
         if (!running_) return std::optional<Stop>{};
@@ -406,6 +407,8 @@ Result<std::optional<Stop>> KvmTarget::wait(milliseconds limit) {
 Result<void> KvmTarget::resume(const std::vector<Action>& actions) {
     if (gone_) return core::fail("The guest has ended: there is nothing to run.");
     if (const auto ok = drain(milliseconds(0)); !ok) return ok;
+    // Who steps does not record, whatever was asked for before.
+    if (std::any_of(actions.begin(), actions.end(), [](const Action& a) { return a.step.has_value(); })) recording_ = false;
     if (const auto ok = watch_for_stepping(); !ok) return ok;
     const bool everyone = std::any_of(actions.begin(), actions.end(), [](const Action& a) { return !a.vcpu; });
     const Action* rest = nullptr;

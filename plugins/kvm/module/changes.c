@@ -129,20 +129,19 @@ static __always_inline void add(struct changes *c, u32 what, u64 value)
 	c->what[c->n++] = what;
 }
 
-static noinline void add_unread(struct session *s, u64 *told, u32 field, struct changes *c)
+/* A field of which nothing was told yet, or that cannot be read now: an unsupported one is not tried again. */
+static noinline void add_untold(struct session *s, u64 *told, u32 field, struct changes *c)
 {
 	u64 value;
 	u8 status = vmread_field(s, field, &value);
 
-	if (status != VMXSCOPE_FIELD_READ)
-		value = s->unreadable;
-	if (*told == value)
-		return;
-	*told = value;
-	if (status == VMXSCOPE_FIELD_READ)
+	if (status == VMXSCOPE_FIELD_READ) {
+		*told = value;
 		add(c, field, value);
-	else
+	} else {
+		*told = status == VMXSCOPE_FIELD_UNSUPPORTED ? s->unreadable : s->untold;
 		add(c, field | VMXSCOPE_CHANGE_STATUS, status);
+	}
 }
 
 /* Of the VMCS that is_current_vmcs(), with interrupts off. */
@@ -151,20 +150,23 @@ static void add_fields(struct session *s, u64 *told, u32 first, u32 n, struct ch
 	const u16 *encoding = s->fields + first, *field = s->same_field + first, *end = field + n;
 
 	for (; field < end; field++, encoding++) {
+		u64 last = told[*field];
 		unsigned long value;
 
-		if (told[*field] == s->unreadable)
+		if (last == s->unreadable)
 			continue;
+		if (unlikely(last == s->untold))
+			goto untold;
 		asm volatile goto("1: vmread %[encoding], %[value]\n\t"
-				   "jbe %l[unread]\n\t" _ASM_EXTABLE(1b, %l[unread])
-				   : [value] "=r"(value) : [encoding] "r"((unsigned long)*encoding) : "cc" : unread);
-		if (value == told[*field])
+				   "jbe %l[untold]\n\t" _ASM_EXTABLE(1b, %l[untold])
+				   : [value] "=r"(value) : [encoding] "r"((unsigned long)*encoding) : "cc" : untold);
+		if (value == last)
 			continue;
 		told[*field] = value;
 		add(c, *field, value);
 		continue;
-unread:
-		add_unread(s, &told[*field], *field, c);
+untold:
+		add_untold(s, &told[*field], *field, c);
 	}
 }
 
