@@ -11,13 +11,27 @@
 namespace vmxscope::core {
 namespace {
 
-constexpr std::string_view kStepNames[] = {"transition", "nested", "entry", "exit"};
+constexpr std::string_view kStepNames[] = {"transition", "nested", "entry", "exit", "instruction"};
+constexpr std::string_view kAbilityNames[kAbilities] = {"transitions", "back", "record", "evidence", "capabilities", "memory",
+                                                        "looking", "non-stop", "write", "instructions", "breakpoints"};
+constexpr std::string_view kWrittenNames[] = {"vmcs12", "vmcs02"};
 constexpr std::string_view kSpaceNames[] = {"l1-phys", "l1-linear", "l2-phys", "l2-linear"};
 constexpr std::string_view kStateNames[] = {"held", "running", "waiting", "gone"};
+
+template <typename E, std::size_t N>
+std::optional<E> by_name(const std::string_view (&names)[N], std::string_view name) {
+    for (std::size_t i = 0; i < N; ++i)
+        if (names[i] == name) return static_cast<E>(i);
+    return std::nullopt;
+}
 
 /// For what a target may leave out.
 tl::unexpected<Error> not_served(std::string_view what) {
     return fail(fmt::format("This target cannot {}.", what), "An agent of this version can (vmxscope-agent).");
+}
+
+tl::unexpected<Error> not_written() {
+    return fail("Nothing can be written: vmxscope only looks, unless it is told otherwise.", "Start the agent with --allow-writes.");
 }
 
 }  // namespace
@@ -27,9 +41,7 @@ std::string_view name_of(StepKind k) {
 }
 
 std::optional<StepKind> step_kind_by_name(std::string_view name) {
-    for (std::size_t i = 0; i < std::size(kStepNames); ++i)
-        if (kStepNames[i] == name) return static_cast<StepKind>(i);
-    return std::nullopt;
+    return by_name<StepKind>(kStepNames, name);
 }
 
 bool matches(StepKind step, nested::Kind kind) {
@@ -44,6 +56,8 @@ bool matches(StepKind step, nested::Kind kind) {
             return entry;
         case StepKind::Exit:
             return exit;
+        case StepKind::Instruction:
+            return false;
     }
     return false;
 }
@@ -57,9 +71,23 @@ std::string_view name_of(Space s) {
 }
 
 std::optional<Space> space_by_name(std::string_view name) {
-    for (std::size_t i = 0; i < std::size(kSpaceNames); ++i)
-        if (kSpaceNames[i] == name) return static_cast<Space>(i);
-    return std::nullopt;
+    return by_name<Space>(kSpaceNames, name);
+}
+
+std::string_view name_of(Ability a) {
+    return kAbilityNames[static_cast<std::size_t>(a)];
+}
+
+std::optional<Ability> ability_by_name(std::string_view name) {
+    return by_name<Ability>(kAbilityNames, name);
+}
+
+std::string_view name_of(WrittenVmcs v) {
+    return kWrittenNames[static_cast<std::size_t>(v)];
+}
+
+std::optional<WrittenVmcs> written_vmcs_by_name(std::string_view name) {
+    return by_name<WrittenVmcs>(kWrittenNames, name);
 }
 
 Result<std::vector<std::byte>> Target::past(std::uint64_t from) {
@@ -101,6 +129,40 @@ Result<std::vector<std::byte>> Target::msr_bitmap(std::uint32_t, HardwareVmcs) {
 
 Result<std::vector<vmx::WalkStep>> Target::ept02_walk(std::uint32_t, std::uint64_t) {
     return not_served("walk L0's EPT");
+}
+
+Result<void> Target::set_non_stop(bool on) {
+    if (!on) return {};
+    return fail("This target stops all vCPUs when one stops.");
+}
+
+Result<void> Target::interrupt_one(std::uint32_t) {
+    return interrupt();
+}
+
+Result<void> Target::write_memory(std::uint32_t, Space, std::uint64_t, const std::vector<std::byte>&) {
+    return not_written();
+}
+
+Result<void> Target::write_field(std::uint32_t, WrittenVmcs, vmx::Field, std::uint64_t) {
+    return not_written();
+}
+
+Result<std::vector<Write>> Target::ledger() {
+    return std::vector<Write>{};
+}
+
+Result<std::vector<RegisterBytes>> Target::registers(std::uint32_t) {
+    return not_served("give registers apart from its transitions");
+}
+
+Result<void> Target::insert_breakpoint(std::uint64_t) {
+    return fail("This target cannot stop at an instruction: KVM lets only the guest's VMM ask for that (KVM_SET_GUEST_DEBUG).",
+                "Stop at a transition (monitor break if rip == ADDRESS), or attach to QEMU's own gdbstub.");
+}
+
+Result<void> Target::remove_breakpoint(std::uint64_t) {
+    return {};
 }
 
 void Backends::add(std::unique_ptr<Backend> backend) {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,8 +21,10 @@
 namespace vmxscope::core {
 
 /// How far a vCPU runs before it stops again. Entry and Exit are nested ones (NestedEntryFailed counts as an entry);
-/// Nested is either; Transition is the next transition of any kind.
-enum class StepKind : std::uint8_t { Transition, Nested, Entry, Exit };
+/// Nested is either; Transition is the next transition of any kind. Instruction is the next instruction of whatever runs:
+/// only of targets with Ability::Instructions, which have no other.
+enum class StepKind : std::uint8_t { Transition, Nested, Entry, Exit, Instruction };
+inline constexpr StepKind kTransitionSteps[] = {StepKind::Transition, StepKind::Nested, StepKind::Entry, StepKind::Exit};
 std::string_view name_of(StepKind k);  // "transition"
 std::optional<StepKind> step_kind_by_name(std::string_view name);
 bool matches(StepKind step, nested::Kind kind);
@@ -60,6 +63,7 @@ struct Stop {
         Interrupted,  // by interrupt(); `seq` is the newest transition of that vCPU (0 = none)
         GuestGone,    // the guest ended; nothing more will come
         End,          // a recording ends, or begins, here: `seq` is its outermost transition. The target can be used on
+        Instruction,  // between two instructions, of a target with Ability::Instructions: a step, or a breakpoint. No `seq`
     };
     Why why = Why::Transition;
     std::uint32_t vcpu = 0;
@@ -91,6 +95,69 @@ struct TargetCapabilities {
     vmx::Capabilities l1;  // nested.msrs of the guest: what vmcs12 is checked against
 };
 
+/// What a target can do besides being stepped. What it cannot, its calls refuse with a sentence.
+enum class Ability : std::uint8_t {
+    Transitions,   // its stops are transitions, with both VMCSs (else Instructions)
+    Back,          // resume_back()
+    Record,        // record()
+    Evidence,      // set_evidence()
+    Capabilities,  // capabilities()
+    Memory,        // read_memory()
+    Looking,       // msr_bitmap(), ept02_walk()
+    NonStop,       // set_non_stop()
+    Write,         // write_memory(), write_field(); and whoever started it allowed that
+    Instructions,  // StepKind::Instruction, registers()
+    Breakpoints,   // insert_breakpoint(), remove_breakpoint(): KVM or an emulator stops before the instruction
+};
+inline constexpr std::size_t kAbilities = 11;
+std::string_view name_of(Ability a);  // "transitions"
+std::optional<Ability> ability_by_name(std::string_view name);
+
+/// A set of them.
+class Abilities {
+  public:
+    constexpr Abilities() = default;
+    constexpr Abilities(std::initializer_list<Ability> some) {
+        for (const Ability a : some) bits_ |= bit(a);
+    }
+    constexpr bool has(Ability a) const { return bits_ & bit(a); }
+    constexpr Abilities with(Ability a) const { return from(bits_ | bit(a)); }
+    constexpr bool operator==(const Abilities&) const = default;
+
+  private:
+    static constexpr std::uint32_t bit(Ability a) { return 1u << static_cast<unsigned>(a); }
+    static constexpr Abilities from(std::uint32_t bits) {
+        Abilities all;
+        all.bits_ = bits;
+        return all;
+    }
+    std::uint32_t bits_ = 0;
+};
+
+/// A general register of a vCPU: gdb's name ("rip", "cs", "xmm0") and its bytes in the target's order; none: not available.
+struct RegisterBytes {
+    std::string name;
+    std::vector<std::byte> bytes;
+};
+
+/// One write into a guest: what stood there, and what was read back afterwards. All of a session's are its ledger.
+struct Write {
+    std::uint64_t number = 0;      // 1, 2, …
+    std::uint64_t unix_time = 0;   // seconds
+    std::uint32_t vcpu = 0;
+    std::uint64_t seq = 0;         // of the transition that it stood at
+    std::string what;              // "vmcs02 GUEST_CR3", "l2-linear 0x401000"
+    std::vector<std::byte> before, wanted, after;  // little-endian for fields; `after` as read back
+    bool operator==(const Write&) const = default;
+};
+
+/// Whose field is written: L1's own, as KVM keeps it in memory, or the one that the processor runs L2 on.
+enum class WrittenVmcs : std::uint8_t { Vmcs12, Vmcs02 };
+std::string_view name_of(WrittenVmcs v);  // "vmcs12", "vmcs02"
+std::optional<WrittenVmcs> written_vmcs_by_name(std::string_view name);
+
+inline constexpr std::size_t kMostWritten = 4096;  // bytes of one write_memory()
+
 /// How a guest that is not stopped is watched while it is recorded.
 struct RecordSettings {
     bool all_fields = true;  // false: of both VMCSs only what a PDPTR verdict is made from
@@ -103,6 +170,8 @@ class Target {
     virtual ~Target() = default;
 
     virtual const TargetInfo& info() const = 0;
+    virtual Abilities abilities() const = 0;
+    bool can(Ability a) const { return abilities().has(a); }
     virtual Result<std::vector<Vcpu>> vcpus() = 0;
 
     /// Lets vCPUs go, as told; a vCPU that no Action names stays held. All-stop: when one stops, all are stopped.
@@ -124,7 +193,6 @@ class Target {
     /// Lets it go back, which a recording can: to the next transition of that kind before the one where it is, of one vCPU or
     /// of any; without a kind, to the beginning. wait() then reports it.
     virtual Result<void> resume_back(std::optional<StepKind> step, std::optional<std::uint32_t> vcpu);
-    virtual bool goes_back() const { return false; }
 
     /// To be called while held: from the next resume() to the next stop vCPUs are watched as a recording wants it, cheaply.
     virtual Result<void> record(const RecordSettings& settings);
@@ -143,6 +211,24 @@ class Target {
     /// The entries of L0's own EPT for L2 (EPT02: vmcs02's EPT_POINTER) that translate `l2_physical`, from the root down
     /// to the first that is not present or is a leaf. Addresses in the steps are L0's physical ones.
     virtual Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical);
+
+    /// Non-stop: a vCPU that stops lets the others run on, interrupt_one() stops one, and wait() gives one stop after the
+    /// other. To be called while all are held; off, it stops all again.
+    virtual Result<void> set_non_stop(bool on);
+    virtual Result<void> interrupt_one(std::uint32_t vcpu);
+
+    /// Writes at a stop, into the guest of a vCPU that is held, reads back, and keeps it in the ledger, whatever came of it.
+    /// Fails where the target was not started with writing allowed, and where what is read back is not what was wanted.
+    virtual Result<void> write_memory(std::uint32_t vcpu, Space space, std::uint64_t address, const std::vector<std::byte>& bytes);
+    virtual Result<void> write_field(std::uint32_t vcpu, WrittenVmcs which, vmx::Field field, std::uint64_t value);
+    virtual Result<std::vector<Write>> ledger();
+
+    /// The general registers of a vCPU that is held. (With Ability::Transitions they are in its transition.)
+    virtual Result<std::vector<RegisterBytes>> registers(std::uint32_t vcpu);
+
+    /// Stops any vCPU before the instruction at this linear address, whoever runs there.
+    virtual Result<void> insert_breakpoint(std::uint64_t address);
+    virtual Result<void> remove_breakpoint(std::uint64_t address);
 
     /// Everything runs on and the target is left. Also what the destructor does.
     virtual Result<void> detach() = 0;

@@ -14,6 +14,7 @@ class WrappedTarget : public Target {
     explicit WrappedTarget(std::unique_ptr<Target> inner) : inner_(std::move(inner)) {}
 
     const TargetInfo& info() const override { return inner_->info(); }
+    Abilities abilities() const override { return inner_->abilities(); }
     Result<std::vector<Vcpu>> vcpus() override { return explained(inner_->vcpus()); }
     Result<void> resume(const std::vector<Action>& actions) override { return explained(inner_->resume(actions)); }
     Result<std::optional<Stop>> wait(std::chrono::milliseconds limit) override {
@@ -26,7 +27,6 @@ class WrappedTarget : public Target {
     Result<void> resume_back(std::optional<StepKind> step, std::optional<std::uint32_t> vcpu) override {
         return explained(inner_->resume_back(step, vcpu));
     }
-    bool goes_back() const override { return inner_->goes_back(); }
     Result<void> record(const RecordSettings& settings) override { return explained(inner_->record(settings)); }
     Result<void> set_evidence(nested::EvidenceScope scope) override { return explained(inner_->set_evidence(scope)); }
     Result<TargetCapabilities> capabilities() override { return explained(inner_->capabilities()); }
@@ -39,6 +39,25 @@ class WrappedTarget : public Target {
     }
     Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical) override {
         return explained(inner_->ept02_walk(vcpu, l2_physical));
+    }
+    Result<void> set_non_stop(bool on) override { return explained(inner_->set_non_stop(on)); }
+    Result<void> interrupt_one(std::uint32_t vcpu) override { return explained(inner_->interrupt_one(vcpu)); }
+    Result<void> write_memory(std::uint32_t vcpu, Space space, std::uint64_t address,
+                              const std::vector<std::byte>& bytes) override {
+        return explained(inner_->write_memory(vcpu, space, address, bytes));
+    }
+    Result<void> write_field(std::uint32_t vcpu, WrittenVmcs which, vmx::Field field, std::uint64_t value) override {
+        return explained(inner_->write_field(vcpu, which, field, value));
+    }
+    Result<std::vector<Write>> ledger() override { return explained(inner_->ledger()); }
+    Result<std::vector<RegisterBytes>> registers(std::uint32_t vcpu) override {
+        return explained(inner_->registers(vcpu));
+    }
+    Result<void> insert_breakpoint(std::uint64_t address) override {
+        return explained(inner_->insert_breakpoint(address));
+    }
+    Result<void> remove_breakpoint(std::uint64_t address) override {
+        return explained(inner_->remove_breakpoint(address));
     }
     Result<void> detach() override { return inner_->detach(); }
 

@@ -13,8 +13,6 @@ namespace vmxscope::core::rsp {
 
 namespace {
 
-constexpr StepKind kKinds[] = {StepKind::Transition, StepKind::Nested, StepKind::Entry, StepKind::Exit};
-
 constexpr nested::EvidenceScope kScopes[] = {nested::EvidenceScope::None, nested::EvidenceScope::Pdptrs,
                                              nested::EvidenceScope::All};
 
@@ -82,7 +80,7 @@ Result<std::string> info_text(Target& target) {
 
 std::string step_kinds() {
     std::vector<std::string_view> names;
-    for (StepKind k : kKinds) names.push_back(name_of(k));
+    for (StepKind k : kTransitionSteps) names.push_back(name_of(k));
     return fmt::format("{}", fmt::join(names, ", "));
 }
 
@@ -102,6 +100,8 @@ std::string_view describe(StepKind kind) {
             return "nested entry";
         case StepKind::Exit:
             return "nested exit";
+        case StepKind::Instruction:
+            return "instruction";
     }
     return "?";
 }

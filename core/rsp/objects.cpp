@@ -139,6 +139,13 @@ std::string info_text(const TargetInfo& i) {
                  {"notes", i.notes}});
 }
 
+std::string abilities_text(Abilities abilities) {
+    json all = json::array();
+    for (std::size_t i = 0; i < kAbilities; ++i)
+        if (abilities.has(static_cast<Ability>(i))) all.push_back(name_of(static_cast<Ability>(i)));
+    return dump(all);
+}
+
 std::string vcpus_text(const std::vector<Vcpu>& vcpus) {
     json all = json::array();
     for (const Vcpu& v : vcpus)
@@ -196,6 +203,17 @@ Result<TargetInfo> parse_info(std::string_view text) {
     info.notes = r.strings("notes");
     if (!r.wrong().empty()) return refused("info", r.wrong());
     return info;
+}
+
+Result<Abilities> parse_abilities(std::string_view text) {
+    const json parsed = parse(text);
+    if (!parsed.is_array()) return refused("abilities", "it is no list");
+    Abilities all;
+    for (const json& element : parsed) {
+        if (!element.is_string()) return refused("abilities", "it is no list of names");
+        if (const auto ability = ability_by_name(element.get<std::string>())) all = all.with(*ability);
+    }
+    return all;
 }
 
 Result<std::vector<Vcpu>> parse_vcpus(std::string_view text) {

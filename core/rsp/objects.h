@@ -1,4 +1,4 @@
-// The small objects that `qXfer:vmx:read:` serves as JSON: info, vcpus, history, capabilities, a walk. Written and read here;
+// The small objects that `qXfer:vmx:read:` serves as JSON: info, abilities, vcpus, history, capabilities, a walk. Written and read here;
 // what is read is checked. (Transitions have an encoding of their own: nested/transition_codec.h.)
 #pragma once
 
@@ -13,6 +13,7 @@
 namespace vmxscope::core::rsp {
 
 std::string info_text(const TargetInfo& info);
+std::string abilities_text(Abilities abilities);
 std::string vcpus_text(const std::vector<Vcpu>& vcpus);
 std::string history_text(const History& history);
 
@@ -24,6 +25,7 @@ std::string capabilities_text(const TargetCapabilities& capabilities);
 std::string walk_text(const std::vector<vmx::WalkStep>& steps);
 
 Result<TargetInfo> parse_info(std::string_view text);
+Result<Abilities> parse_abilities(std::string_view text);  // those that this version does not know are left out
 Result<std::vector<Vcpu>> parse_vcpus(std::string_view text);
 Result<History> parse_history(std::string_view text);
 Result<TargetCapabilities> parse_capabilities(std::string_view text);

@@ -136,6 +136,7 @@ constexpr std::pair<Stop::Why, std::string_view> kWhys[] = {
     {Stop::Why::Transition, "transition"},
     {Stop::Why::Interrupted, "interrupted"},
     {Stop::Why::End, "end"},
+    {Stop::Why::Instruction, "instruction"},
 };
 constexpr std::string_view kFailed = "failed";
 

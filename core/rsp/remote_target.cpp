@@ -51,6 +51,7 @@ class RemoteTarget final : public Target {
     Result<void> shake_hands(std::string name);
 
     const TargetInfo& info() const override { return info_; }
+    Abilities abilities() const override { return abilities_; }
     Result<std::vector<Vcpu>> vcpus() override { return read_object("vcpus", kReplyLimit).and_then(parse_vcpus); }
     Result<History> history() override { return read_object("history", kReplyLimit).and_then(parse_history); }
     Result<nested::Transition> transition(std::uint64_t seq) override;
@@ -91,6 +92,7 @@ class RemoteTarget final : public Target {
     std::string peer_;
     Progress progress_;  // only while attaching
     TargetInfo info_;
+    Abilities abilities_;
     StepKind step_ = StepKind::Transition;  // what the server takes a step for
     bool running_ = false;                  // a stop reply is due
     bool heard_ = false;                    // the peer has said something that makes sense
@@ -210,6 +212,9 @@ Result<void> RemoteTarget::shake_hands(std::string name) {
         connection_.stop_acks();
     }
     if (auto read = read_info(); !read) return read;
+    const auto abilities = read_object("abilities", kReplyLimit).and_then(parse_abilities);
+    if (!abilities) return tl::unexpected(abilities.error());
+    abilities_ = *abilities;
     if (!name.empty()) info_.name = std::move(name);
     progress_ = nullptr;
     connection_.send("?");

@@ -71,7 +71,7 @@ Session::Reply Session::supported(std::string_view features) {
     }
     return fmt::format(
         "PacketSize={:x};multiprocess+;QStartNoAckMode+;vContSupported+;qXfer:features:read+;qXfer:threads:read+;{}vmx+",
-        kMaxPacket, target_->goes_back() ? "ReverseStep+;ReverseContinue+;" : "");
+        kMaxPacket, target_->can(Ability::Back) ? "ReverseStep+;ReverseContinue+;" : "");
 }
 
 Session::Reply Session::must_reply_empty(std::string_view) {
@@ -277,6 +277,7 @@ Result<std::string> Session::object(const Xfer& asked) {
 
 Result<std::string> Session::vmx_object(std::string_view name) {
     if (name == "info") return info_text(target_->info());
+    if (name == "abilities") return abilities_text(target_->abilities());
     if (name == "vcpus") return target_->vcpus().map(vcpus_text);
     if (name == "history") return target_->history().map(history_text);
     if (name == "capabilities") return target_->capabilities().map(capabilities_text);

@@ -48,7 +48,8 @@ std::uint32_t stop_classes(StepKind k) {
         case StepKind::Nested: return kStopNestedEntry | kStopNestedExit;
         case StepKind::Entry: return kStopNestedEntry;
         case StepKind::Exit: return kStopNestedExit;
-        case StepKind::Transition: break;
+        case StepKind::Transition:
+        case StepKind::Instruction: break;
     }
     return kStopL1Exit | kStopNestedEntry | kStopL2Entry | kStopL2Exit | kStopNestedExit | kStopL1Entry;
 }
@@ -105,6 +106,10 @@ class KvmTarget : public core::Target {
 
     Result<void> start(const AttachOptions& options);
     const core::TargetInfo& info() const override { return info_; }
+    core::Abilities abilities() const override {
+        using enum core::Ability;
+        return {Transitions, Record, Evidence, Capabilities, Memory, Looking};
+    }
     Result<std::vector<core::Vcpu>> vcpus() override;
     Result<void> resume(const std::vector<Action>& actions) override;
     Result<std::optional<Stop>> wait(milliseconds limit) override;
@@ -406,6 +411,8 @@ Result<std::optional<Stop>> KvmTarget::wait(milliseconds limit) {
 
 Result<void> KvmTarget::resume(const std::vector<Action>& actions) {
     if (gone_) return core::fail("The guest has ended: there is nothing to run.");
+    if (std::any_of(actions.begin(), actions.end(), [](const Action& a) { return a.step == StepKind::Instruction; }))
+        return core::fail("KVM lets only the guest's VMM step single instructions.", "Step to a transition, or attach to QEMU's own gdbstub.");
     if (const auto ok = drain(milliseconds(0)); !ok) return ok;
     // Who steps does not record, whatever was asked for before.
     if (std::any_of(actions.begin(), actions.end(), [](const Action& a) { return a.step.has_value(); })) recording_ = false;

@@ -38,10 +38,14 @@ class ReplayTarget final : public core::Target {
     }
 
     const core::TargetInfo& info() const override { return info_; }
+    core::Abilities abilities() const override {
+        using enum core::Ability;
+        const core::Abilities all{Transitions, Back};
+        return line_->info().capabilities ? all.with(Capabilities) : all;
+    }
     Result<std::vector<core::Vcpu>> vcpus() override;
     Result<void> resume(const std::vector<core::Action>& actions) override;
     Result<void> resume_back(std::optional<core::StepKind> step, std::optional<std::uint32_t> vcpu) override;
-    bool goes_back() const override { return true; }
     Result<std::optional<Stop>> wait(std::chrono::milliseconds limit) override;
     Result<void> interrupt() override;
 
@@ -101,6 +105,8 @@ void ReplayTarget::stop(Stop::Why why, const Digest& at) {
 }
 
 Result<void> ReplayTarget::begin(Run run) {
+    if (std::ranges::any_of(run.actions, [](const core::Action& a) { return a.step == core::StepKind::Instruction; }))
+        return fail("A recording has no single instructions: it is of the transitions alone.");
     if (run_ || stop_) return fail("The recording already runs.", "Wait for it to stop, or interrupt it.");
     run.at = cursor_;
     run_ = std::move(run);

@@ -107,6 +107,7 @@ TEST(Garbage, SentToTheServerLeavesItServing) {
 /// What an agent would answer.
 std::string answer_to(std::string_view packet) {
     if (packet.starts_with("qSupported")) return "PacketSize=20000;vmx+";
+    if (packet.starts_with("qXfer:vmx:read:abilities")) return "l" + abilities_text({Ability::Transitions});
     if (packet.starts_with("qXfer:vmx:read:info")) return "l" + info_text({"n", "k", "c", 1, "a", "h", 1, {"note"}});
     if (packet.starts_with("qXfer:vmx:read:vcpus")) return "l" + vcpus_text({{0, 1, VcpuState::Held, 1, 1}});
     if (packet.starts_with("qXfer:vmx:read:history")) return "l" + history_text({1, 1, 0});

@@ -251,6 +251,7 @@ class LyingServer {
 /// What a truthful server answers while a client attaches.
 std::string honest(const std::string& packet) {
     if (packet.starts_with("qSupported")) return "+" + frame("PacketSize=20000;vmx+");
+    if (packet.starts_with("qXfer:vmx:read:abilities")) return "+" + frame("l" + abilities_text({Ability::Transitions}));
     if (packet.starts_with("qXfer:vmx:read:info")) return "+" + frame("l" + info_text({"n", "k", "c", 1, "a", "h", 1, {}}));
     if (packet == "?") return "+" + frame("T05thread:p1.1;vmxwhy:attached;vmxseq:0;");
     return "+" + frame("OK");

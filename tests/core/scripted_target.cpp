@@ -76,6 +76,7 @@ class ScriptedTarget final : public Target {
     }
 
     const TargetInfo& info() const override { return info_; }
+    Abilities abilities() const override { return {Ability::Transitions}; }
     Result<std::vector<Vcpu>> vcpus() override { return vcpus_; }
 
     Result<void> resume(const std::vector<Action>& actions) override {

@@ -48,6 +48,7 @@ class StoryTarget : public core::Target {
     ~StoryTarget() override { ++strings_->detaches; }
 
     const core::TargetInfo& info() const override { return info_; }
+    core::Abilities abilities() const override { return {core::Ability::Transitions}; }
 
     Result<std::vector<core::Vcpu>> vcpus() override {
         std::vector<core::Vcpu> all;
