@@ -1,8 +1,8 @@
 #include "app/backends.h"
 
-#include "core/rsp/remote_target.h"
 #include "plugins/kvm/kvm_backend.h"
 #include "plugins/lab/backend.h"
+#include "plugins/remote/backends.h"
 #include "plugins/replay/replay_backend.h"
 
 namespace vmxscope::app {
@@ -11,8 +11,8 @@ core::Backends make_backends() {
     core::Backends all;
     all.add(kvm::kvm_backend());
     all.add(lab::lab_backend());
-    all.add(core::rsp::unix_backend());
-    all.add(core::rsp::tcp_backend());
+    all.add(remote::unix_backend());
+    all.add(remote::tcp_backend());
     all.add(replay::replay_backend());
     return all;
 }

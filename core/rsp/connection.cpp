@@ -106,6 +106,11 @@ void Connection::end_output() {
     ::shutdown(fd_.get(), SHUT_WR);
 }
 
+void Connection::close() {
+    fd_.reset();
+    if (lost_.empty()) lost_ = "it was closed";
+}
+
 void Connection::retransmit() {
     if (!acks_) return;
     if (++retries_ > kMaxRetries) {

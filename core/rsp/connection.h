@@ -26,6 +26,7 @@ class Connection {
     bool flush(std::chrono::milliseconds limit);
     /// The peer reads the end of the connection after what was sent; what it still sends can be read.
     void end_output();
+    void close();
 
     /// The next Packet, Interrupt or Garbled of what has come so far; also after the connection was lost. In ack mode a
     /// garbled packet is asked for again first, and shown only when that does not help.

@@ -5,6 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 
 #include "core/rsp/codec.h"
 #include "core/rsp/packet.h"
@@ -58,6 +59,14 @@ class Reader {
             all.push_back(element.get<std::string>());
         }
         return all;
+    }
+
+    /// "0a1b", of at most kMostWritten bytes
+    std::vector<std::byte> bytes(const char* name) {
+        const auto text = from_hex(string(name));
+        if (!text || text->size() > kMostWritten) return complain(name), std::vector<std::byte>{};
+        const auto view = std::as_bytes(std::span(*text));
+        return {view.begin(), view.end()};
     }
 
     bool is_null(const char* name) const {
@@ -189,6 +198,23 @@ std::string walk_text(const std::vector<vmx::WalkStep>& steps) {
     return dump(all);
 }
 
+std::string ledger_text(const std::vector<Write>& ledger) {
+    const auto hex = [](const std::vector<std::byte>& bytes) {
+        return to_hex({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    };
+    json all = json::array();
+    for (const Write& w : ledger)
+        all.push_back({{"number", w.number},
+                       {"unix_time", w.unix_time},
+                       {"vcpu", w.vcpu},
+                       {"seq", w.seq},
+                       {"what", w.what},
+                       {"before", hex(w.before)},
+                       {"wanted", hex(w.wanted)},
+                       {"after", hex(w.after)}});
+    return dump(all);
+}
+
 Result<TargetInfo> parse_info(std::string_view text) {
     const json parsed = parse(text);
     Reader r(parsed);
@@ -275,6 +301,27 @@ Result<std::vector<vmx::WalkStep>> parse_walk(std::string_view text) {
     }
     if (steps.size() > 5) return refused("ept02", "it has more than five steps");
     return steps;
+}
+
+Result<std::vector<Write>> parse_ledger(std::string_view text) {
+    const json parsed = parse(text);
+    if (!parsed.is_array()) return refused("ledger", "it is no list");
+    std::vector<Write> ledger;
+    for (const json& element : parsed) {
+        Reader r(element);
+        Write w;
+        w.number = r.number<std::uint64_t>("number");
+        w.unix_time = r.number<std::uint64_t>("unix_time");
+        w.vcpu = r.number<std::uint32_t>("vcpu");
+        w.seq = r.number<std::uint64_t>("seq");
+        w.what = r.string("what");
+        w.before = r.bytes("before");
+        w.wanted = r.bytes("wanted");
+        w.after = r.bytes("after");
+        if (!r.wrong().empty()) return refused("ledger", r.wrong());
+        ledger.push_back(std::move(w));
+    }
+    return ledger;
 }
 
 }  // namespace vmxscope::core::rsp

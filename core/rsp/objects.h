@@ -1,4 +1,4 @@
-// The small objects that `qXfer:vmx:read:` serves as JSON: info, abilities, vcpus, history, capabilities, a walk. Written and read here;
+// The small objects that `qXfer:vmx:read:` serves as JSON: info, abilities, vcpus, history, capabilities, a walk, the ledger. Written and read here;
 // what is read is checked. (Transitions have an encoding of their own: nested/transition_codec.h.)
 #pragma once
 
@@ -23,6 +23,7 @@ std::optional<RecordSettings> parse_record(std::string_view text);
 
 std::string capabilities_text(const TargetCapabilities& capabilities);
 std::string walk_text(const std::vector<vmx::WalkStep>& steps);
+std::string ledger_text(const std::vector<Write>& ledger);
 
 Result<TargetInfo> parse_info(std::string_view text);
 Result<Abilities> parse_abilities(std::string_view text);  // those that this version does not know are left out
@@ -30,5 +31,6 @@ Result<std::vector<Vcpu>> parse_vcpus(std::string_view text);
 Result<History> parse_history(std::string_view text);
 Result<TargetCapabilities> parse_capabilities(std::string_view text);
 Result<std::vector<vmx::WalkStep>> parse_walk(std::string_view text);
+Result<std::vector<Write>> parse_ledger(std::string_view text);
 
 }  // namespace vmxscope::core::rsp

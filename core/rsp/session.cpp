@@ -153,7 +153,9 @@ Session::Reply Session::step_one(std::string_view) {
 
 Session::Reply Session::step_back(std::string_view) {
     if (awaiting_ != Awaiting::Nothing) return error("The guest already runs.");
-    return run_after(target_->resume_back(step_, step_thread_.value_or(selected_vcpu())));
+    // Clients that know vmx+ name the thread with Hc, or mean any; others mean the one that is selected.
+    const auto vcpu = step_thread_ || vmx_ ? step_thread_ : std::optional(selected_vcpu());
+    return run_after(target_->resume_back(step_, vcpu));
 }
 
 Session::Reply Session::continue_back(std::string_view) {

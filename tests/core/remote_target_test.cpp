@@ -210,16 +210,6 @@ TEST_F(RemoteTargetTest, AttachingCanBeGivenUp) {
     EXPECT_NE(given_up.error().what.find("was given up"), std::string::npos);
 }
 
-TEST(RemoteBackends, KnowTheirSchemes) {
-    EXPECT_EQ(tcp_backend()->scheme(), "tcp");
-    EXPECT_EQ(unix_backend()->scheme(), "unix");
-    EXPECT_TRUE(tcp_backend()->list().empty());
-    const auto nobody = unix_backend()->attach("/nowhere/at/all", nullptr);
-    ASSERT_FALSE(nobody);
-    EXPECT_NE(nobody.error().what.find("Nobody listens on unix:/nowhere/at/all"), std::string::npos);
-    EXPECT_FALSE(tcp_backend()->attach("nonsense", nullptr));
-}
-
 /// A server that answers each packet with what a function says, and closes when that says nothing.
 class LyingServer {
   public:

@@ -4,7 +4,7 @@
 #include <QSignalSpy>
 #include <QTest>
 
-#include "core/rsp/remote_target.h"
+#include "plugins/remote/backends.h"
 #include "tests/core/scripted_target.h"
 #include "tests/ui/blocks.h"
 #include "ui/session.h"
@@ -23,7 +23,7 @@ std::shared_ptr<core::test::Script> script_of_rounds() {
 }
 
 struct Wire {
-    Wire() { backends.add(core::rsp::unix_backend()); }
+    Wire() { backends.add(remote::unix_backend()); }
     bool reaches(State state) {
         return QTest::qWaitFor([&] { return session.state() == state; }, kLimitMs);
     }
