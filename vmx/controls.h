@@ -37,19 +37,20 @@ inline constexpr std::uint64_t kApicAccesses = bit(0), kEpt = bit(1), kDescripto
                                kVmFunctions = bit(13), kShadowVmcs = bit(14), kEnclsExiting = bit(15),
                                kRdseedExiting = bit(16), kPml = bit(17), kVe = bit(18), kXsaves = bit(20),
                                kPasid = bit(21), kModeBasedExecute = bit(22), kSubPageWrite = bit(23),
-                               kPtUsesGuestPhysical = bit(24), kTscScaling = bit(25), kUserWaitAndPause = bit(26);
+                               kPtUsesGuestPhysical = bit(24), kTscScaling = bit(25), kUserWaitAndPause = bit(26),
+                               kPconfig = bit(27), kEnclvExiting = bit(28), kNotifyVmExiting = bit(31);
 }
 
 namespace tertiary {  // TERTIARY_VM_EXEC_CONTROL
 inline constexpr std::uint64_t kHlat = bit(1), kEptPagingWrite = bit(2), kGuestPagingVerification = bit(3),
-                               kIpiVirtualization = bit(4);
+                               kIpiVirtualization = bit(4), kVirtualizeSpecCtrl = bit(7);
 }
 
 namespace exits {  // VM_EXIT_CONTROLS
 inline constexpr std::uint64_t kSaveDebug = bit(2), kHostAddressSpaceSize = bit(9), kLoadPerfGlobalCtrl = bit(12),
                                kAcknowledgeInterrupt = bit(15), kSavePat = bit(18), kLoadPat = bit(19),
                                kSaveEfer = bit(20), kLoadEfer = bit(21), kSavePreemptionTimer = bit(22),
-                               kClearRtitCtl = bit(25), kLoadCet = bit(28), kLoadPkrs = bit(29),
+                               kClearBndcfgs = bit(23), kClearRtitCtl = bit(25), kLoadCet = bit(28), kLoadPkrs = bit(29),
                                kSecondaryControls = bit(31);
 }
 

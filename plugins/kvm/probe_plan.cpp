@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "nested/vmcs01_inputs.h"
 #include "nested/vmcs12.h"
 #include "plugins/kvm/btf.h"
 #include "plugins/kvm/code.h"
@@ -218,36 +219,15 @@ core::Result<void> plan_hardware_entry(const Symbols& symbols, const KernelMemor
 
 // --- Fields ----------------------------------------------------------------------------------------------------------
 
-/// What an l1-exit and an l1-entry say of vmcs01: the exit, and where L1 is.
-constexpr vmx::Field kVmcs01Fields[] = {
-    vmx::Field::VM_EXIT_REASON,       vmx::Field::EXIT_QUALIFICATION,      vmx::Field::VM_EXIT_INTR_INFO,      vmx::Field::VM_EXIT_INTR_ERROR_CODE,
-    vmx::Field::VM_EXIT_INSTRUCTION_LEN, vmx::Field::GUEST_LINEAR_ADDRESS, vmx::Field::GUEST_PHYSICAL_ADDRESS, vmx::Field::GUEST_RIP,
-    vmx::Field::GUEST_RSP,            vmx::Field::GUEST_RFLAGS,          vmx::Field::GUEST_CR3,
-};
-
-/// What a nested entry begins from: what prepare_vmcs02 takes over from vmcs01 or merges with vmcs12.
-constexpr vmx::Field kVmcs01Inputs[] = {
-    vmx::Field::PIN_BASED_VM_EXEC_CONTROL,  vmx::Field::CPU_BASED_VM_EXEC_CONTROL,  vmx::Field::SECONDARY_VM_EXEC_CONTROL,
-    vmx::Field::TERTIARY_VM_EXEC_CONTROL,   vmx::Field::VM_ENTRY_CONTROLS,          vmx::Field::VM_EXIT_CONTROLS,
-    vmx::Field::EXCEPTION_BITMAP,           vmx::Field::PAGE_FAULT_ERROR_CODE_MASK, vmx::Field::PAGE_FAULT_ERROR_CODE_MATCH,
-    vmx::Field::TSC_OFFSET,                 vmx::Field::TSC_MULTIPLIER,             vmx::Field::CR0_GUEST_HOST_MASK,
-    vmx::Field::CR4_GUEST_HOST_MASK,        vmx::Field::CR0_READ_SHADOW,            vmx::Field::CR4_READ_SHADOW,
-    vmx::Field::VIRTUAL_PROCESSOR_ID,       vmx::Field::MSR_BITMAP,                 vmx::Field::HOST_IA32_EFER,
-    vmx::Field::GUEST_IA32_EFER,            vmx::Field::GUEST_IA32_PAT,             vmx::Field::GUEST_IA32_DEBUGCTL,
-    vmx::Field::GUEST_CR0,                  vmx::Field::GUEST_CR4,                  vmx::Field::EPT_POINTER,
-    vmx::Field::ENCLS_EXITING_BITMAP,       vmx::Field::XSS_EXIT_BITMAP,            vmx::Field::GUEST_BNDCFGS,
-    vmx::Field::PLE_GAP,                    vmx::Field::PLE_WINDOW,                 vmx::Field::GUEST_DR7,
-};
-
 /// Those of vmcs01 first, so that of vmcs01 a prefix is read; the longer one only where a nested entry begins.
 void plan_fields(ProbePlan& plan) {
     const auto add = [&](vmx::Field f) {
         const auto encoding = static_cast<std::uint16_t>(f);
         if (std::find(plan.fields.begin(), plan.fields.end(), encoding) == plan.fields.end()) plan.fields.push_back(encoding);
     };
-    for (const vmx::Field f : kVmcs01Fields) add(f);
+    for (const vmx::Field f : nested::vmcs01_at_crossings()) add(f);
     const auto at_hardware = static_cast<std::uint16_t>(plan.fields.size());
-    for (const vmx::Field f : kVmcs01Inputs) add(f);
+    for (const vmx::Field f : nested::vmcs01_at_nested_entries()) add(f);
     const auto at_entry = static_cast<std::uint16_t>(plan.fields.size());
     for (const vmx::FieldInfo& f : vmx::all_fields()) add(f.field);
     for (std::size_t i = 0; i < plan.hooks.size(); ++i) {

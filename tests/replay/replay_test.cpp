@@ -16,6 +16,7 @@
 #include "core/trace/writer.h"
 #include "tests/core/scripted_target.h"
 #include "tests/core/trace_samples.h"
+#include "vmx/field_existence.h"
 
 namespace vmxscope::replay {
 namespace {
@@ -290,6 +291,31 @@ TEST_F(ReplayServed, GdbGoesBackAndForth) {
     EXPECT_NE(out.find("The recording begins here."), std::string::npos) << out;
     EXPECT_NE(out.find("No more reverse-execution history."), std::string::npos) << out;
     EXPECT_NE(out.find("detached"), std::string::npos) << out;
+}
+
+/// vmx/field_existence.h says from the capability MSRs what VMREAD said field by field.
+TEST(Recordings, HaveOfVmcs02WhatTheProcessorsCapabilitiesPromise) {
+    for (const char* name : {"pae-ept", "pae-shadow", "pae-toggle", "long-ept", "broken-entries"}) {
+        auto target = replay(fmt::format("{}/{}.vxt", TRACES, name), kQuiet);
+        ASSERT_TRUE(target) << target.error().what;
+        const auto caps = (*target)->capabilities();
+        ASSERT_TRUE(caps) << name;
+        const auto history = (*target)->history();
+        int looked_at = 0;
+        for (std::uint64_t seq = history->first; seq <= history->last; ++seq) {
+            const auto t = (*target)->transition(seq);
+            if (!t || t->vmcs02_as_of != seq) continue;
+            ++looked_at;
+            for (const vmx::FieldInfo& f : vmx::all_fields()) {
+                const vmx::Value& v = t->vmcs02_after[f.field];
+                const auto there = vmx::exists(f.field, caps->l0);
+                const bool seen = v.state != vmx::Known::Unsupported;
+                EXPECT_EQ(there.value_or(false), seen) << name << ' ' << seq << ' ' << f.name;
+            }
+            if (looked_at == 20) break;
+        }
+        EXPECT_GT(looked_at, 0) << name;
+    }
 }
 
 TEST(ReplayOfNothing, IsRefused) {
