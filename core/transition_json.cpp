@@ -221,10 +221,18 @@ Json to_json(const Transition& t) {
 }
 
 Json field_to_json(const Transition& t, Field field) {
-    return {{"field", vmx::name_of(field)},
-            {"group", vmx::name_of(vmx::all_fields()[*vmx::index_of(field)].group)},
-            {"vmcs12", value_text(t.vmcs12_after[field])},
-            {"vmcs02", value_text(t.vmcs02_after[field])}};
+    Json row = {{"field", vmx::name_of(field)},
+                {"group", vmx::name_of(vmx::all_fields()[*vmx::index_of(field)].group)},
+                {"vmcs12", value_text(t.vmcs12_after[field])},
+                {"vmcs02", value_text(t.vmcs02_after[field])}};
+    if (t.vmcs01[field].known()) row["vmcs01"] = value_text(t.vmcs01[field]);
+    return row;
+}
+
+Json to_full_json(const Transition& t) {
+    Json json = to_json(t);
+    for (const vmx::FieldInfo& f : vmx::all_fields()) json["fields"].push_back(field_to_json(t, f.field));
+    return json;
 }
 
 std::string to_line(const Json& json) {

@@ -12,7 +12,9 @@ namespace vmxscope::core {
 using Json = nlohmann::ordered_json;  // keeps the order of members
 
 Json to_json(const nested::Transition& t);
-/// One row of the object's optional "fields": {"field","group","vmcs12","vmcs02"}.
+/// The same with every field of the VMCSs in its "fields".
+Json to_full_json(const nested::Transition& t);
+/// One row of the object's optional "fields": {"field","group","vmcs12","vmcs02"}, and "vmcs01" where it was read.
 Json field_to_json(const nested::Transition& t, vmx::Field field);
 /// One line, without the newline. What is not UTF-8 in a text is replaced: notes and symbols come over the wire.
 std::string to_line(const Json& json);

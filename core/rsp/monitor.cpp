@@ -1,48 +1,12 @@
 #include "core/rsp/monitor.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include <algorithm>
-#include <vector>
-
-#include "core/rsp/packet.h"
 #include "core/transition_text.h"
 
 namespace vmxscope::core::rsp {
 
 namespace {
-
-constexpr nested::EvidenceScope kScopes[] = {nested::EvidenceScope::None, nested::EvidenceScope::Pdptrs,
-                                             nested::EvidenceScope::All};
-
-constexpr std::size_t kMaxRegex = 200;
-
-constexpr std::string_view kHelp =
-    "monitor pdptr          what KVM did with the PDPTRs at this transition, and why\n"
-    "monitor fields REGEX   the fields whose name matches, in vmcs12 and vmcs02\n"
-    "monitor stepi KIND     what gdb's stepi means from now on: transition, nested, entry or exit\n"
-    "monitor step KIND      one such step now (gdb does not notice; prefer the command above)\n"
-    "monitor evidence SCOPE which of KVM's VMREADs and VMWRITEs are watched from now on: none, pdptr or all\n"
-    "monitor info           the guest, its vCPUs, and what could not be probed\n"
-    "\n"
-    "One field as a value of gdb's: p/x $vmcs12_guest_cr3, p $vmcs02_guest_cr0.\n"
-    "A rip of 0x8000000000000000 means that nobody has read it yet.\n"
-    "info threads lists the vCPUs; thread N chooses whose transition all of this is about.\n";
-
-constexpr std::pair<std::string_view, MonitorCommand::Verb> kVerbs[] = {
-    {"help", MonitorCommand::Verb::Help},   {"info", MonitorCommand::Verb::Info},
-    {"pdptr", MonitorCommand::Verb::Pdptr}, {"fields", MonitorCommand::Verb::Fields},
-    {"step", MonitorCommand::Verb::Step},   {"stepi", MonitorCommand::Verb::Stepi},
-    {"evidence", MonitorCommand::Verb::Evidence},
-};
-
-std::string_view trimmed(std::string_view s) {
-    constexpr std::string_view blanks = " \t\r\n";
-    const std::size_t first = s.find_first_not_of(blanks);
-    return first == std::string_view::npos ? std::string_view{}
-                                           : s.substr(first, s.find_last_not_of(blanks) - first + 1);
-}
 
 std::string_view summary(VcpuState state) {
     switch (state) {
@@ -78,18 +42,6 @@ Result<std::string> info_text(Target& target) {
 
 }  // namespace
 
-std::string step_kinds() {
-    std::vector<std::string_view> names;
-    for (StepKind k : kTransitionSteps) names.push_back(name_of(k));
-    return fmt::format("{}", fmt::join(names, ", "));
-}
-
-std::string evidence_scopes() {
-    std::vector<std::string_view> names;
-    for (nested::EvidenceScope s : kScopes) names.push_back(nested::name_of(s));
-    return fmt::format("{}", fmt::join(names, ", "));
-}
-
 std::string_view describe(StepKind kind) {
     switch (kind) {
         case StepKind::Transition:
@@ -106,50 +58,8 @@ std::string_view describe(StepKind kind) {
     return "?";
 }
 
-Result<MonitorCommand> parse_monitor(std::string_view text) {
-    std::string_view rest = trimmed(text);
-    const std::string_view word = take_until(rest, ' ');
-    rest = trimmed(rest);
-    MonitorCommand command;
-    const auto verb =
-        std::find_if(std::begin(kVerbs), std::end(kVerbs), [&](const auto& v) { return v.first == word; });
-    if (verb == std::end(kVerbs))
-        return fail(fmt::format("There is no command 'monitor {}'.", word), "See: monitor help.");
-    command.verb = verb->second;
-    switch (command.verb) {
-        case MonitorCommand::Verb::Fields:
-            // Deeply nested expressions overflow the stack of std::regex.
-            if (rest.size() > kMaxRegex)
-                return fail(
-                    fmt::format("A regular expression of more than {} characters is not looked for.", kMaxRegex));
-            command.regex = rest;
-            break;
-        case MonitorCommand::Verb::Step:
-        case MonitorCommand::Verb::Stepi: {
-            const auto kind = step_kind_by_name(rest.empty() ? name_of(StepKind::Transition) : rest);
-            if (!kind)
-                return fail(fmt::format("There is no step '{}'.", rest),
-                            fmt::format("The steps are: {}.", step_kinds()));
-            command.kind = *kind;
-            break;
-        }
-        case MonitorCommand::Verb::Evidence: {
-            const auto scope = nested::evidence_scope_by_name(rest);
-            if (!scope)
-                return fail(fmt::format("There is no evidence '{}'.", rest),
-                            fmt::format("There is: {}.", evidence_scopes()));
-            command.scope = *scope;
-            break;
-        }
-        default:
-            if (!rest.empty())
-                return fail(fmt::format("'monitor {}' takes nothing after it, and '{}' came.", word, rest));
-    }
-    return command;
-}
-
 Result<std::string> monitor_text(const MonitorCommand& command, Target& target, const nested::Transition* newest) {
-    if (command.verb == MonitorCommand::Verb::Help) return std::string(kHelp);
+    if (command.verb == MonitorCommand::Verb::Help) return help_text(command.text);
     if (command.verb == MonitorCommand::Verb::Info) return info_text(target);
     if (command.verb == MonitorCommand::Verb::Evidence)
         return target.set_evidence(command.scope).map([&] {
@@ -157,7 +67,7 @@ Result<std::string> monitor_text(const MonitorCommand& command, Target& target, 
         });
     if (newest == nullptr) return fail("This vCPU has come to no transition yet.", "Step first: stepi.");
     if (command.verb == MonitorCommand::Verb::Pdptr) return pdptr_text(*newest);
-    return fields_text(*newest, command.regex);
+    return fields_text(*newest, command.text);
 }
 
 std::string step_text(Target& target, const Stop& stop, StepKind kind, bool gave_up) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -11,17 +12,22 @@
 namespace vmxscope::core::rsp {
 
 struct MonitorCommand {
-    enum class Verb : std::uint8_t { Help, Info, Pdptr, Fields, Step, Stepi, Evidence };
+    enum class Verb : std::uint8_t { Help, Info, Pdptr, Fields, Step, Stepi, Evidence, Space };
     Verb verb = Verb::Help;
     StepKind kind = StepKind::Transition;  // of Step and Stepi
-    std::string regex;                     // of Fields
+    std::string text;                      // of Fields: the regular expression; of Help: the command, or ""
     nested::EvidenceScope scope = nested::EvidenceScope::Pdptrs;  // of Evidence
+    std::optional<Space> space = {};                              // of Space; empty: that of the level that runs
 };
 
 /// An unknown command, kind of step, or a superfluous word is an Error that says what there is.
 Result<MonitorCommand> parse_monitor(std::string_view text);
 
-/// The answer to every command but Step and Stepi. `newest` is the selected vCPU's, null = none yet.
+/// `monitor help`, or `monitor help COMMAND`.
+Result<std::string> help_text(std::string_view command);
+
+/// The answer to every command but those that the session carries out: Step, Stepi and Space. `newest` is the selected
+/// vCPU's, null = none yet.
 Result<std::string> monitor_text(const MonitorCommand& command, Target& target, const nested::Transition* newest);
 
 /// What a `monitor step` came to; `gave_up` = it was interrupted for taking too long.

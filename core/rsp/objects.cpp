@@ -166,6 +166,62 @@ std::string vcpus_text(const std::vector<Vcpu>& vcpus) {
     return dump(all);
 }
 
+namespace {
+
+std::string escaped(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+        if (c == '<')
+            out += "&lt;";
+        else if (c == '&')
+            out += "&amp;";
+        else
+            out += static_cast<unsigned char>(c) < ' ' || static_cast<unsigned char>(c) > '~' ? '?' : c;
+    }
+    return out;
+}
+
+using Row = std::vector<std::pair<std::string_view, std::string>>;
+
+std::string osdata_xml(std::string_view type, const std::vector<Row>& rows) {
+    std::string xml = fmt::format("<?xml version=\"1.0\"?><!DOCTYPE osdata SYSTEM \"osdata.dtd\"><osdata type=\"{}\">", type);
+    for (const Row& row : rows) {
+        xml += "<item>";
+        for (const auto& [name, value] : row) xml += fmt::format("<column name=\"{}\">{}</column>", name, escaped(value));
+        xml += "</item>";
+    }
+    return xml + "</osdata>";
+}
+
+}  // namespace
+
+std::string osdata_types_xml() {
+    return osdata_xml("types", {{{"Type", "processes"}, {"Description", "The guest, and the process that runs it on L0"}},
+                                {{"Type", "threads"}, {"Description", "The guest's vCPUs, and their threads on L0"}}});
+}
+
+std::string osdata_processes_xml(const TargetInfo& i) {
+    return osdata_xml("processes", {{{"pid", std::to_string(kProcess)},
+                                     {"command", i.name},
+                                     {"pid on L0", std::to_string(i.pid)},
+                                     {"host", i.host},
+                                     {"kernel", i.kernel},
+                                     {"cpu", i.cpu}}});
+}
+
+std::string osdata_threads_xml(const std::vector<Vcpu>& vcpus) {
+    std::vector<Row> rows;
+    for (const Vcpu& v : vcpus)
+        rows.push_back({{"pid", std::to_string(kProcess)},
+                        {"tid", std::to_string(std::uint64_t{v.id} + 1)},
+                        {"vcpu", std::to_string(v.id)},
+                        {"tid on L0", std::to_string(v.tid)},
+                        {"state", std::string(name_of(v.state))},
+                        {"level", v.level ? fmt::format("L{}", *v.level) : ""},
+                        {"transition", std::to_string(v.last_seq)}});
+    return osdata_xml("threads", rows);
+}
+
 std::string history_text(const History& h) {
     return dump({{"first", h.first}, {"last", h.last}, {"lost", h.lost}});
 }

@@ -1,5 +1,6 @@
-// The small objects that `qXfer:vmx:read:` serves as JSON: info, abilities, vcpus, history, capabilities, a walk, the ledger. Written and read here;
-// what is read is checked. (Transitions have an encoding of their own: nested/transition_codec.h.)
+// The small objects that `qXfer:vmx:read:` serves as JSON: info, abilities, vcpus, history, capabilities, a walk, the
+// ledger. Written and read here; what is read is checked. (Transitions have an encoding of their own: nested/transition_codec.h.)
+// And gdb's tables in XML, which are only written.
 #pragma once
 
 #include <optional>
@@ -16,6 +17,11 @@ std::string info_text(const TargetInfo& info);
 std::string abilities_text(Abilities abilities);
 std::string vcpus_text(const std::vector<Vcpu>& vcpus);
 std::string history_text(const History& history);
+
+// Tables of `info os` (gdb's osdata.dtd).
+std::string osdata_types_xml();
+std::string osdata_processes_xml(const TargetInfo& info);
+std::string osdata_threads_xml(const std::vector<Vcpu>& vcpus);
 
 /// QVmxRecord's argument: "verdict,none,lossy".
 std::string record_text(const RecordSettings& settings);

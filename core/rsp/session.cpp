@@ -111,7 +111,7 @@ std::string Session::console_reply(std::string_view text) {
 /// Clients take the thread that stopped for the selected one, without saying so (gdb: record_currthread()).
 std::string Session::report(const Stop& stop) {
     selected_ = stop.vcpu;
-    return stop_reply(stop, multiprocess_);
+    return stop_reply(stop, multiprocess_) + (stop.why == Stop::Why::GuestGone ? "" : threads_at_stop());
 }
 
 Session::Reply Session::last_stop(std::string_view) {
@@ -175,6 +175,10 @@ Session::Reply Session::step_kind(std::string_view name) {
     return "OK";
 }
 
+Session::Reply Session::step_kind_asked(std::string_view) {
+    return std::string(name_of(step_));
+}
+
 Session::Reply Session::evidence_scope(std::string_view name) {
     const auto scope = nested::evidence_scope_by_name(name);
     if (!scope) return error(fmt::format("There is no evidence '{}'. There is: {}.", name, evidence_scopes()));
@@ -218,6 +222,8 @@ Session::Reply Session::monitor(std::string_view hex) {
         case MonitorCommand::Verb::Stepi:
             step_ = command->kind;
             return console_reply(fmt::format("stepi now runs to the next {}.\n", describe(step_)));
+        case MonitorCommand::Verb::Space:
+            return console_reply(monitor_space(command->space));
         default:
             break;
     }

@@ -11,6 +11,7 @@
 
 #include "core/rsp/connection.h"
 #include "core/rsp/packet.h"
+#include "core/rsp/registers.h"
 #include "core/target.h"
 
 namespace vmxscope::core::rsp {
@@ -54,8 +55,7 @@ class Session {
     Reply enable_error_strings(std::string_view);
     Reply non_stop(std::string_view mode);
     Reply attached(std::string_view);
-    Reply host_info(std::string_view);
-    Reply process_info(std::string_view);
+    Reply symbol(std::string_view);
     // Threads
     Reply current_thread(std::string_view);
     Reply select_thread(std::string_view arguments);
@@ -63,12 +63,26 @@ class Session {
     Reply first_threads(std::string_view);
     Reply more_threads(std::string_view);
     Reply thread_extra(std::string_view id);
+    Reply step_kind_asked(std::string_view);
+    // What lldb asks besides
+    Reply host_info(std::string_view);
+    Reply process_info(std::string_view);
+    Reply thread_suffix(std::string_view);
+    Reply list_threads_in_stop_reply(std::string_view);
     Reply thread_stop_info(std::string_view id);
+    Reply threads_info(std::string_view);
+    Reply thread_extended_info(std::string_view json);
+    Reply memory_region_info(std::string_view address);
     // Registers and memory
-    Reply read_registers(std::string_view);
+    Reply read_registers(std::string_view suffix);
     Reply read_register(std::string_view number);
     Reply write_refused(std::string_view);
     Reply read_memory(std::string_view range);
+    Reply read_memory_as_it_is(std::string_view range);
+    Reply search_memory(std::string_view request);
+    Reply qemu_supported(std::string_view);
+    Reply physical_memory(std::string_view);
+    Reply set_physical_memory(std::string_view mode);
     // Running
     Reply last_stop(std::string_view);
     Reply vcont_actions(std::string_view);
@@ -91,14 +105,18 @@ class Session {
     Reply resume(const std::vector<Action>& actions);
     Reply run_after(const Result<void>& resumed);
     Reply monitor_step(StepKind kind);
+    std::string monitor_space(std::optional<Space> space);
     Result<std::string> object(const Xfer& asked);
+    Result<std::string> osdata_xml(std::string_view type);
     Result<std::string> vmx_object(std::string_view name);
     Result<std::string> past_object(std::string_view number);
     Result<std::string> memory_object(std::string_view arguments);
     Result<std::string> ept02_object(std::string_view arguments);
     Result<std::string> msr_bitmap_object(std::string_view arguments);
     std::string threads_xml();
+    std::string thread_name(const Vcpu& vcpu);
     std::string thread_description(const Vcpu& vcpu);
+    std::string threads_at_stop();
     void announce(const Stop& stop);
     std::string report(const Stop& stop);
     std::string console_reply(std::string_view text);
@@ -109,6 +127,14 @@ class Session {
     std::uint32_t selected_vcpu();
     /// The newest shown transition of a vCPU; null when there is none.
     const nested::Transition* newest(std::uint32_t vcpu);
+    /// Takes lldb's ";thread:ID;" from the end of a packet: whom it is about. Empty: malformed, or no such thread.
+    std::optional<std::uint32_t> taken_thread(std::string_view& arguments);
+    /// Made when first asked for; described anew each time that the client reads the description.
+    const Registers& registers();
+    /// Whose addresses `m`, `x` and qSearch are about.
+    Space space_of(const Vcpu& vcpu) const;
+    /// ADDRESS,LENGTH of the selected vCPU; empty where that is no memory.
+    std::optional<std::vector<std::byte>> memory_at(std::string_view range);
 
     Connection& connection_;
     std::unique_ptr<Target> target_;
@@ -116,6 +142,10 @@ class Session {
     bool multiprocess_ = false;
     bool vmx_ = false;            // the client knows this project's own packets
     bool error_strings_ = false;  // lldb's way to be told errors in words
+    bool lists_threads_ = false;  // lldb wants all threads named in stop replies
+    std::optional<Space> space_;  // set by `monitor space`; empty: of the level that runs …
+    bool physical_ = false;       // … linear, or (Qqemu.PhyMemMode) physical
+    std::optional<Registers> registers_;
     Awaiting awaiting_ = Awaiting::Nothing;
     std::chrono::steady_clock::time_point since_;  // awaiting_ since
     bool gave_up_ = false;                         // on a monitor step: interrupted for taking too long

@@ -10,11 +10,7 @@ int main() {
     std::mt19937_64 random(42);
     for (int i = 0; i < 1200; ++i) {
         const nested::Transition t = nested::random_transition(random);
-        core::Json json = core::to_json(t);
-        if (i % 10 == 0) {
-            json["fields"] = core::Json::array();
-            for (const vmx::FieldInfo& f : vmx::all_fields()) json["fields"].push_back(core::field_to_json(t, f.field));
-        }
+        const core::Json json = i % 10 == 0 ? core::to_full_json(t) : core::to_json(t);
         std::puts(core::to_line(json).c_str());
     }
 }

@@ -67,8 +67,8 @@ class Peers : public testing::Test {
     EXPECT_EQ((text).find(words), std::string::npos) << "'" << (words) << "' in:\n" << (text)
 
 void check_session(const std::string& out) {
-    EXPECT_HAS(out, "Thread 1.1 \"vCPU 0\" (held, L1)");
-    EXPECT_HAS(out, "Thread 1.2 \"vCPU 1\" (held, L1)");
+    EXPECT_HAS(out, "Thread 1.1 \"vCPU 0, L1\" (L1 runs, held)");
+    EXPECT_HAS(out, "Thread 1.2 \"vCPU 1, L1\" (L1 runs, held)");
     EXPECT_HAS(out, "$1 = 0x100010");
     EXPECT_HAS(out, "$2 = 0x100020");
     EXPECT_HAS(out, "$3 = 0x100030");
@@ -179,7 +179,7 @@ TEST_F(Peers, CtrlCInGdbInterruptsTheGuest) {
     at_the_keyboard.join();
     test::remove_folder(folder);
     EXPECT_HAS(out, "received signal SIGINT");
-    EXPECT_HAS(out, "(held, L1)");
+    EXPECT_HAS(out, "(L1 runs, held)");
     EXPECT_HAS(out, "detached");
 }
 

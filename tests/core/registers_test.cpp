@@ -10,9 +10,25 @@ namespace {
 
 using nested::Kind;
 
+/// With these members in the structures: what the example transition knows.
+const Registers& example() {
+    static const Registers made([] {
+        MemberFields m;
+        const auto t = test::example_transition(3, 0, Kind::L2Exit);
+        for (std::size_t i = 0; i < vmx::kFieldCount; ++i) {
+            m[ShownVmcs::Vmcs12][i] = t.vmcs12_after.at_index(i).known();
+            m[ShownVmcs::Vmcs02][i] = t.vmcs02_after.at_index(i).known();
+        }
+        m[ShownVmcs::Vmcs01][*vmx::index_of(vmx::Field::MSR_BITMAP)] = true;
+        m[ShownVmcs::Vmcs01][*vmx::index_of(vmx::Field::GUEST_CR4)] = true;
+        return m;
+    }());
+    return made;
+}
+
 /// The number that the target description gives to a register: its place among all <reg> elements.
 std::optional<std::size_t> number_of(const std::string& name) {
-    const std::string& xml = target_xml();
+    const std::string& xml = example().target_xml();
     std::size_t number = 0;
     for (std::size_t at = xml.find("<reg "); at != std::string::npos; at = xml.find("<reg ", at + 1), ++number)
         if (xml.compare(at, 12 + name.size(), "<reg name=\"" + name + "\"") == 0) return number;
@@ -21,7 +37,7 @@ std::optional<std::size_t> number_of(const std::string& name) {
 
 std::string read(const std::string& name, const nested::Transition& t) {
     const auto number = number_of(name);
-    return number ? register_hex(*number, &t).value_or("no such number") : "no such name";
+    return number ? example().hex(*number, &t).value_or("no such number") : "no such name";
 }
 
 TEST(Registers, AreNumberedAsGdbDemands) {
@@ -48,7 +64,7 @@ TEST(Registers, WhatNobodyReadIsUnavailableAndNotZero) {
     EXPECT_EQ(read("st0", t), std::string(20, 'x'));
     EXPECT_EQ(read("vmcs12_host_rip", t), std::string(16, 'x'));
     EXPECT_EQ(read("vmcs02_tsc_multiplier", t), std::string(16, 'x'));  // the processor has no such field
-    EXPECT_EQ(general_registers_hex(nullptr),
+    EXPECT_EQ(example().general_hex(nullptr),
               std::string(2 * 8 * 16, 'x') + "0000000000000080" + std::string(2 * 7 * 4, 'x'));
 }
 
@@ -70,10 +86,10 @@ TEST(Registers, EveryFieldOfBothVmcsHasOne) {
         for (const char* vmcs : {"vmcs12_", "vmcs02_"}) {
             const auto number = number_of(vmcs + name);
             ASSERT_TRUE(number) << name;
-            EXPECT_EQ(register_hex(*number, nullptr)->size(), 2 * vmx::bytes_of(info.field)) << name;
+            EXPECT_EQ(example().hex(*number, nullptr)->size(), 2 * vmx::bytes_of(info.field)) << name;
         }
     }
-    EXPECT_FALSE(register_hex(40 + 2 * vmx::kFieldCount, nullptr));
+    EXPECT_FALSE(example().hex(40 + 2 * vmx::kFieldCount + 8, nullptr));
 }
 
 TEST(Registers, AnImagesValueGoesToItsOwnRegister) {
@@ -84,7 +100,7 @@ TEST(Registers, AnImagesValueGoesToItsOwnRegister) {
     }
     for (std::size_t i = 0; i < vmx::kFieldCount; ++i) {
         const auto low16 = [&](std::size_t number) {
-            return parse_hex(register_hex(number, &t)->substr(2, 2) + register_hex(number, &t)->substr(0, 2));
+            return parse_hex(example().hex(number, &t)->substr(2, 2) + example().hex(number, &t)->substr(0, 2));
         };
         EXPECT_EQ(low16(40 + i), i);
         EXPECT_EQ(low16(40 + vmx::kFieldCount + i), i + 0x1000);

@@ -76,7 +76,7 @@ class ScriptedTarget final : public Target {
     }
 
     const TargetInfo& info() const override { return info_; }
-    Abilities abilities() const override { return {Ability::Transitions}; }
+    Abilities abilities() const override { return script_->abilities; }
     Result<std::vector<Vcpu>> vcpus() override { return vcpus_; }
 
     Result<void> resume(const std::vector<Action>& actions) override {

@@ -32,6 +32,7 @@ struct Script {
     std::vector<nested::Kind> kinds;  // what each vCPU comes to, in order, over and over; empty = it never stops
     std::uint64_t ends_after = 0;     // the guest ends after so many transitions; 0 = never
     std::string resume_error;         // resume() fails with this
+    Abilities abilities = {Ability::Transitions};  // that it claims to have
     std::vector<std::string> notes = {"One probe was left out."};
 
     std::atomic<int> attached{0};  // Targets alive

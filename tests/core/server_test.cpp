@@ -60,7 +60,7 @@ TEST_F(ServerTest, SaysWhatItSupports) {
     start();
     EXPECT_EQ(client->ask("qSupported:multiprocess+"),
               "PacketSize=20000;multiprocess+;QStartNoAckMode+;vContSupported+;qXfer:features:read+;qXfer:threads:read+"
-              ";vmx+");
+              ";qXfer:osdata:read+;vmx+");
 }
 
 TEST_F(ServerTest, AnswersWhatItDoesNotKnowWithNothing) {
@@ -113,10 +113,10 @@ TEST_F(ServerTest, ShowsVcpusAsThreads) {
     EXPECT_EQ(client->ask("qC"), "QCp1.2");
     EXPECT_EQ(client->ask("Hgp1.7"), "E.The guest has no vCPU 6.");
     EXPECT_EQ(client->ask("Hcp1.-1"), "OK");
-    EXPECT_EQ(from_hex(client->ask("qThreadExtraInfo,p1.1")), "vCPU 0, held, L1");
+    EXPECT_EQ(from_hex(client->ask("qThreadExtraInfo,p1.1")), "vCPU 0, L1 runs, held");
     EXPECT_EQ(client->ask("qXfer:threads:read::0,1000"),
-              "l<?xml version=\"1.0\"?><threads><thread id=\"p1.1\" name=\"vCPU 0\">held, L1</thread>"
-              "<thread id=\"p1.2\" name=\"vCPU 1\">held, L1</thread></threads>");
+              "l<?xml version=\"1.0\"?><threads><thread id=\"p1.1\" name=\"vCPU 0, L1\">L1 runs, held</thread>"
+              "<thread id=\"p1.2\" name=\"vCPU 1, L1\">L1 runs, held</thread></threads>");
 }
 
 TEST_F(ServerTest, ThreadsAreNumbersForAClientWithoutMultiprocess) {
@@ -132,7 +132,7 @@ TEST_F(ServerTest, StepsToTheNextTransitionAndTellsWhich) {
     EXPECT_EQ(client->ask("vCont?"), "vCont;c;C;s;S");
     EXPECT_EQ(client->ask("vCont;s:p1.1"), "T05thread:p1.1;vmxwhy:transition;vmxseq:1;");
     EXPECT_EQ(client->ask("?"), "T05thread:p1.1;vmxwhy:transition;vmxseq:1;");
-    EXPECT_EQ(from_hex(client->ask("qThreadExtraInfo,p1.1")), "vCPU 0, held, L1, transition 1 l1-exit");
+    EXPECT_EQ(from_hex(client->ask("qThreadExtraInfo,p1.1")), "vCPU 0, L1 runs, held, transition 1 l1-exit");
     EXPECT_EQ(client->ask("vCont;s:p1.2;c:p1.-1"), "T05thread:p1.2;vmxwhy:transition;vmxseq:2;");
     EXPECT_EQ(client->ask("qC"), "QCp1.2");  // the thread that stopped is the selected one
 }
@@ -317,7 +317,8 @@ TEST_F(ServerTest, AnswersWhatLldbAsks) {
     EXPECT_EQ(client->ask("qHostInfo").substr(0, 7), "triple:");
     EXPECT_EQ(client->ask("qProcessInfo").substr(0, 13), "pid:1;triple:");
     EXPECT_EQ(client->ask("QEnableErrorStrings"), "OK");
-    EXPECT_EQ(client->ask("qThreadStopInfo9"), "T00thread:9;");
+    EXPECT_EQ(client->ask("qThreadStopInfo2"), "T00thread:2;");
+    EXPECT_EQ(client->ask("qThreadStopInfo9"), "E01;" + to_hex("The guest has no vCPU 8."));
     EXPECT_EQ(client->ask("T9"), "E01;" + to_hex("The guest has no vCPU 8."));
     client->ask("?");
     EXPECT_EQ(client->ask("qThreadStopInfo1"), "T05thread:1;vmxwhy:attached;vmxseq:0;");
