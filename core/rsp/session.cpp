@@ -95,7 +95,7 @@ void Session::finish_wait(const Result<Stop>& outcome) {
 /// What people are to read of a stop goes before its reply, as console output.
 void Session::announce(const Stop& stop) {
     std::string line = stop.text;
-    if (stop.why == Stop::Why::Transition && !vmx_) {
+    if (stop.why == Stop::Why::Transition && !vmx_ && !error_strings_) {
         if (const auto t = target_->transition(stop.seq)) line = headline(*t);
     }
     if (!line.empty()) connection_.send("O" + to_hex(line.substr(0, kConsolePiece - 1) + "\n"));
@@ -111,7 +111,7 @@ std::string Session::console_reply(std::string_view text) {
 /// Clients take the thread that stopped for the selected one, without saying so (gdb: record_currthread()).
 std::string Session::report(const Stop& stop) {
     selected_ = stop.vcpu;
-    return stop_reply(stop, multiprocess_) + (stop.why == Stop::Why::GuestGone ? "" : threads_at_stop());
+    return stop_reply(stop, multiprocess_) + (stop.why == Stop::Why::GuestGone ? "" : lldb_stop(stop));
 }
 
 Session::Reply Session::last_stop(std::string_view) {

@@ -116,7 +116,7 @@ class Session {
     std::string threads_xml();
     std::string thread_name(const Vcpu& vcpu);
     std::string thread_description(const Vcpu& vcpu);
-    std::string threads_at_stop();
+    std::string lldb_stop(const Stop& stop);
     void announce(const Stop& stop);
     std::string report(const Stop& stop);
     std::string console_reply(std::string_view text);

@@ -41,9 +41,26 @@ Session::Reply Session::list_threads_in_stop_reply(std::string_view) {
     return "OK";
 }
 
-/// "threads:1,2;thread-pcs:100010,200010;", for the end of a stop reply.
-std::string Session::threads_at_stop() {
-    if (!lists_threads_) return {};
+namespace {
+
+/// Why a thread stopped, as lldb shows it: "#533 vCPU 0 nested-entry …". To a mere "trace" its `thread step-inst` goes
+/// on for as long as rip stays the same, which it may from transition to transition; by what it takes for an exception
+/// it is ended.
+std::string lldb_reason(Target& target, const Stop& stop) {
+    if (stop.why == Stop::Why::End) return stop.text;
+    if (stop.why != Stop::Why::Transition) return {};
+    const auto t = target.transition(stop.seq);
+    return t ? headline(*t) : std::string{};
+}
+
+}  // namespace
+
+/// For the end of a stop reply: "reason:exception;description:HEX;" and "threads:1,2;thread-pcs:100010,200010;".
+std::string Session::lldb_stop(const Stop& stop) {
+    std::string text;
+    if (const std::string reason = lldb_reason(*target_, stop); error_strings_ && !reason.empty())
+        text = fmt::format("reason:exception;description:{};", to_hex(reason));
+    if (!lists_threads_) return text;
     const auto vcpus = target_->vcpus();
     std::string threads, counters;
     for (const Vcpu& v : vcpus ? *vcpus : std::vector<Vcpu>{}) {
@@ -53,14 +70,14 @@ std::string Session::threads_at_stop() {
         threads += fmt::format("{}{}", threads.empty() ? "" : ",", thread_text(v.id, multiprocess_));
         counters += fmt::format("{}{:x}", counters.empty() ? "" : ",", known ? t->regs[nested::RIP].bits : kUnknownRip);
     }
-    return fmt::format("threads:{};thread-pcs:{};", threads, counters);
+    return text + fmt::format("threads:{};thread-pcs:{};", threads, counters);
 }
 
 Session::Reply Session::thread_stop_info(std::string_view text) {
     const auto id = parse_thread(text);
     if (!id || id->which != ThreadId::Which::One) return error(fmt::format("There is no thread '{}'.", text));
-    if (stop_ && (stop_->vcpu == id->vcpu || stop_->why == Stop::Why::GuestGone))
-        return stop_reply(*stop_, multiprocess_);
+    if (stop_ && stop_->why == Stop::Why::GuestGone) return stop_reply(*stop_, multiprocess_);
+    if (stop_ && stop_->vcpu == id->vcpu) return stop_reply(*stop_, multiprocess_) + lldb_stop(*stop_);
     const auto vcpu = find_vcpu(id->vcpu);
     if (!vcpu) return error(vcpu.error());
     return fmt::format("T00thread:{};", thread_text(id->vcpu, multiprocess_));
@@ -76,9 +93,10 @@ Session::Reply Session::threads_info(std::string_view) {
         if (v.state == VcpuState::Gone) continue;
         nlohmann::json one = {{"tid", std::uint64_t{v.id} + 1}, {"name", thread_name(v)}};
         if (stop_ && stop_->vcpu == v.id) {
-            const bool asked = stop_->why == Stop::Why::Interrupted;
-            one["reason"] = asked ? "signal" : "trace";
-            one["signal"] = asked ? 2 : 5;
+            const std::string reason = lldb_reason(*target_, *stop_);
+            one["reason"] = reason.empty() ? "signal" : "exception";
+            if (!reason.empty()) one["description"] = reason;
+            one["signal"] = stop_->why == Stop::Why::Interrupted ? 2 : 5;
         }
         const std::size_t number = Registers::kInstructionPointer;
         one["registers"] = {{std::to_string(number), registers().hex(number, newest(v.id)).value_or("")}};

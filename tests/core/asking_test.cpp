@@ -12,6 +12,7 @@
 #include "core/rsp/monitor.h"
 #include "core/rsp/registers.h"
 #include "core/transition_json.h"
+#include "core/transition_text.h"
 #include "nested/vmcs01_inputs.h"
 #include "scripted_target.h"
 
@@ -159,13 +160,28 @@ TEST_F(Asking, StopRepliesNameAllThreadsToWhomWantsIt) {
               "T05thread:p1.2;vmxwhy:transition;vmxseq:1;threads:p1.1,p1.2;thread-pcs:8000000000000000,1100010;");
 }
 
+TEST_F(Asking, LldbIsToldTheTransitionAsTheReason) {
+    ask("QEnableErrorStrings");
+    const std::string text = headline(test::example_transition(1, 0, Kind::NestedEntry));
+    const std::string reply =
+        fmt::format("T05thread:p1.1;vmxwhy:transition;vmxseq:1;reason:exception;description:{};", to_hex(text));
+    EXPECT_EQ(ask("vCont;s:p1.1"), reply);
+    EXPECT_EQ(client().console(), "");
+    EXPECT_EQ(ask("qThreadStopInfo1"), reply);
+    EXPECT_EQ(ask("qThreadStopInfo2"), "T00thread:p1.2;");
+}
+
 TEST_F(Asking, ThreadsAtAStopAsJson) {
     ask("vCont;s:p1.2");
     const auto threads = nlohmann::json::parse(ask("jThreadsInfo"));
     const auto expected = nlohmann::json::parse(R"([
         {"tid": 1, "name": "vCPU 0, L1", "registers": {"16": "0000000000000080"}},
-        {"tid": 2, "name": "vCPU 1, L1", "registers": {"16": "1000100100000000"}, "reason": "trace", "signal": 5}])");
-    EXPECT_EQ(threads, expected);
+        {"tid": 2, "name": "vCPU 1, L1", "registers": {"16": "1000100100000000"}, "reason": "exception",
+         "description": "", "signal": 5}])");
+    auto seen = threads;
+    EXPECT_EQ(seen[1]["description"], headline(test::example_transition(1, 1, Kind::NestedEntry)));
+    seen[1]["description"] = "";
+    EXPECT_EQ(seen, expected);
     const auto about = nlohmann::json::parse(ask("jThreadExtendedInfo:{\"thread\":2}"));
     EXPECT_EQ(about["vcpu"], 1);
     EXPECT_EQ(about["kind"], "nested-entry");
