@@ -29,6 +29,7 @@ struct Options {
     int connection = -1;
     bool trust_network = false;
     bool plan = false;
+    bool allow_writes = false;
     unsigned ring_mib = 16;
     unsigned cost = 0;
 };
@@ -55,7 +56,7 @@ core::Result<std::unique_ptr<core::Target>> make_target(const Options& options, 
     if (!process) return tl::unexpected(process.error());
     auto plan = kvm::plan_probes();
     if (!plan) return tl::unexpected(plan.error());
-    return kvm::attach_kvm(std::move(*plan), *process, {first ? options.resume_qmp : std::string{}, options.ring_mib << 20});
+    return kvm::attach_kvm(std::move(*plan), *process, {first ? options.resume_qmp : std::string{}, options.ring_mib << 20, options.allow_writes});
 }
 
 /// What would be hooked in this kernel, for people: nothing is.
@@ -110,6 +111,7 @@ int main(int argc, char** argv) {
     app.add_option("--listen", options.listen, "unix:PATH or tcp:HOST:PORT")->default_val("unix:/run/vmxscope/agent.sock");
     app.add_option("--group", options.group, "Group that may open the unix socket (default: root's)");
     app.add_flag("--trust-network", options.trust_network, "Listen on an address that other machines reach: whoever reaches it controls the guest");
+    app.add_flag("--allow-writes", options.allow_writes, "Let clients write the guest's memory and fields, at a stop; each write is kept in a ledger");
     app.add_option("--resume-qmp", options.resume_qmp, "QEMU's monitor socket: let the paused guest go once everything is watched");
     app.add_option("--ring", options.ring_mib, "MiB of kernel memory for what the agent has not taken yet")
         ->check(CLI::IsMember({1u, 2u, 4u, 8u, 16u, 32u, 64u}))

@@ -145,6 +145,7 @@ void add_start(CLI::App& lab_app, Run& run) {
         command->add_option("--kernel", *kernel, "Run this multiboot, PVH or Linux image instead")->type_name("FILE");
     command->add_option("--instance", o->instance, "What to call it (default: NAME)")->type_name("ID");
     command->add_option("--append", o->append, "The guest's command line")->type_name("TEXT");
+    command->add_flag("--allow-writes", o->allow_writes, "Let the agent's clients write into the guest");
     command->add_option("--qemu-args", o->qemu_args, "More arguments for QEMU, quoted as for a shell")
         ->type_name("ARGS");
     command->add_option("--cpus", *cpus, "Emulated processors, and vCPUs of the guest")

@@ -78,26 +78,52 @@ class Translator {
     const ReadL1& read_l1_;
 };
 
+/// A part of a range that lies in one page.
+struct Piece {
+    std::uint64_t physical = 0;  // L1's
+    std::size_t offset = 0, size = 0;  // in the range
+};
+
+Result<std::vector<Piece>> pieces(Space space, std::uint64_t address, std::size_t size, const Translation& translation,
+                                  const ReadL1& read_l1) {
+    if (size && address > ~0ull - (size - 1))
+        return core::fail(fmt::format("There are no {} bytes from {:#x} on.", size, address));
+    const Translator translator(translation, read_l1);
+    std::vector<Piece> out;
+    for (std::size_t done = 0; done < size;) {
+        const std::uint64_t at = address + done;
+        const auto physical = translator.l1_physical(space, at);
+        if (!physical) return tl::unexpected(physical.error());
+        out.push_back({*physical, done, std::min<std::uint64_t>(size - done, kPage - at % kPage)});
+        done += out.back().size;
+    }
+    return out;
+}
+
 }  // namespace
 
 Result<std::vector<std::byte>> read_space(Space space, std::uint64_t address, std::size_t size,
                                           const Translation& translation, const ReadL1& read_l1) {
     if (size > core::kMostMemory)
         return core::fail(fmt::format("At most {} bytes are read at once.", core::kMostMemory));
-    if (size && address > ~0ull - (size - 1))
-        return core::fail(fmt::format("There are no {} bytes from {:#x} on.", size, address));
-    const Translator translator(translation, read_l1);
+    const auto all = pieces(space, address, size, translation, read_l1);
+    if (!all) return tl::unexpected(all.error());
     std::vector<std::byte> out(size);
-    for (std::size_t done = 0; done < size;) {
-        const std::uint64_t at = address + done;
-        const std::size_t piece = std::min<std::uint64_t>(size - done, kPage - at % kPage);
-        const auto physical = translator.l1_physical(space, at);
-        if (!physical) return tl::unexpected(physical.error());
-        if (const auto read = read_l1(*physical, std::span(out).subspan(done, piece)); !read)
+    for (const Piece& p : *all)
+        if (const auto read = read_l1(p.physical, std::span(out).subspan(p.offset, p.size)); !read)
             return tl::unexpected(read.error());
-        done += piece;
-    }
     return out;
+}
+
+Result<void> write_space(Space space, std::uint64_t address, std::span<const std::byte> bytes,
+                         const Translation& translation, const ReadL1& read_l1, const WriteL1& write_l1) {
+    if (bytes.size() > core::kMostWritten)
+        return core::fail(fmt::format("At most {} bytes are written at once.", core::kMostWritten));
+    const auto all = pieces(space, address, bytes.size(), translation, read_l1);
+    if (!all) return tl::unexpected(all.error());
+    for (const Piece& p : *all)
+        if (const auto written = write_l1(p.physical, bytes.subspan(p.offset, p.size)); !written) return written;
+    return {};
 }
 
 }  // namespace vmxscope::kvm

@@ -27,8 +27,15 @@ struct Translation {
 /// Fills `to` from L1-physical memory; a range never crosses a page of 4 KiB.
 using ReadL1 = std::function<core::Result<void>(std::uint64_t physical, std::span<std::byte> to)>;
 
+/// Fills L1-physical memory from `from`; likewise.
+using WriteL1 = std::function<core::Result<void>(std::uint64_t physical, std::span<const std::byte> from)>;
+
 /// Fails, naming the address, where anything on the way is not mapped.
 core::Result<std::vector<std::byte>> read_space(core::Space space, std::uint64_t address, std::size_t size,
                                                 const Translation& translation, const ReadL1& read_l1);
+
+/// All or nothing as far as the tables go: everything is translated before anything is written.
+core::Result<void> write_space(core::Space space, std::uint64_t address, std::span<const std::byte> bytes,
+                               const Translation& translation, const ReadL1& read_l1, const WriteL1& write_l1);
 
 }  // namespace vmxscope::kvm

@@ -85,6 +85,7 @@ core::Result<std::unique_ptr<Device>> Device::open(ProbePlan& plan, std::uint32_
     setup.ring_bytes = out->ring_bytes_ = what.ring_bytes;
     setup.armed = armed;
     setup.watchdog_ms = static_cast<std::uint32_t>(std::chrono::milliseconds(kWatchdog).count());
+    setup.flags = what.writes ? VMXSCOPE_SETUP_WRITES : 0;
     setup.watch = watch_of(plan, what);
     if (::ioctl(out->fd_, VMXSCOPE_IOC_SETUP, &setup) < 0) return tl::unexpected(setup_error(errno, plan));
     void* map = ::mmap(nullptr, kPage + what.ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, out->fd_, 0);
@@ -110,6 +111,13 @@ void Device::keep_alive() {
         }
         std::this_thread::sleep_for(slice);
     }
+}
+
+core::Result<void> Device::write(vmxscope_write& w) {
+    if (::ioctl(fd_, VMXSCOPE_IOC_WRITE, &w) == 0) return {};
+    if (errno == EAGAIN) return core::fail("The vCPU is not held.", "Interrupt it first.");
+    if (errno == EIO) return core::fail("The processor, or the kernel's memory, refused it.");
+    return core::fail(fmt::format("The module refused it: {}.", std::strerror(errno)));
 }
 
 core::Result<void> Device::run(std::uint32_t slot, std::uint32_t armed, std::uint32_t flags) {

@@ -50,6 +50,9 @@ class Device {
     Device(const Device&) = delete;
     Device& operator=(const Device&) = delete;
 
+    /// Does it through the thread of a vCPU that is held, and fills in what was read before and after. The device must have been
+    /// opened with WatchFor::writes.
+    core::Result<void> write(vmxscope_write& write);
     core::Result<void> run(std::uint32_t slot, std::uint32_t armed, std::uint32_t flags);
     /// Places the hooks for `what` and removes the others, of the plan that the device was opened with.
     core::Result<void> watch(ProbePlan& plan, WatchFor what);

@@ -64,17 +64,30 @@ core::Result<std::uint64_t> userspace_address(const MemslotLayout& l, std::uint6
     return core::fail(fmt::format("The L1-physical address {:#x} is no memory of the guest's.", l1_physical));
 }
 
+namespace {
+
+/// What process_vm_readv() or process_vm_writev() came to; `doing`: "read".
+core::Result<void> whole(ssize_t done, std::size_t wanted, std::string_view doing, std::uint32_t pid, std::uint64_t address) {
+    if (done < 0)
+        return core::fail(fmt::format("The guest's memory cannot be {} in process {}: {}.", doing, pid, std::strerror(errno)));
+    if (static_cast<std::size_t>(done) != wanted)
+        return core::fail(fmt::format("The guest's memory ends at {:#x} in process {}.",
+                                      address + static_cast<std::uint64_t>(done), pid));
+    return {};
+}
+
+}  // namespace
+
 core::Result<void> read_process(std::uint32_t pid, std::uint64_t address, std::span<std::byte> to) {
     const iovec here{to.data(), to.size()};
     const iovec there{reinterpret_cast<void*>(address), to.size()};
-    const ssize_t n = ::process_vm_readv(static_cast<pid_t>(pid), &here, 1, &there, 1, 0);
-    if (n < 0)
-        return core::fail(
-            fmt::format("The guest's memory cannot be read in process {}: {}.", pid, std::strerror(errno)));
-    if (static_cast<std::size_t>(n) != to.size())
-        return core::fail(fmt::format("The guest's memory ends at {:#x} in process {}.",
-                                      address + static_cast<std::uint64_t>(n), pid));
-    return {};
+    return whole(::process_vm_readv(static_cast<pid_t>(pid), &here, 1, &there, 1, 0), to.size(), "read", pid, address);
+}
+
+core::Result<void> write_process(std::uint32_t pid, std::uint64_t address, std::span<const std::byte> from) {
+    const iovec here{const_cast<std::byte*>(from.data()), from.size()};  // only read, by its contract
+    const iovec there{reinterpret_cast<void*>(address), from.size()};
+    return whole(::process_vm_writev(static_cast<pid_t>(pid), &here, 1, &there, 1, 0), from.size(), "written", pid, address);
 }
 
 }  // namespace vmxscope::kvm

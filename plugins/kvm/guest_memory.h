@@ -35,5 +35,7 @@ core::Result<std::uint64_t> userspace_address(const MemslotLayout& layout, std::
 
 /// Fills `to` from another process's memory.
 core::Result<void> read_process(std::uint32_t pid, std::uint64_t address, std::span<std::byte> to);
+/// Writes into it.
+core::Result<void> write_process(std::uint32_t pid, std::uint64_t address, std::span<const std::byte> from);
 
 }  // namespace vmxscope::kvm

@@ -190,8 +190,8 @@ Translation Inspector::translation(const HeldVcpu& v) const {
     return t;
 }
 
-Result<std::vector<std::byte>> Inspector::read_memory(const HeldVcpu& v, core::Space space, std::uint64_t address,
-                                                      std::size_t size) const {
+/// Where the VMM has a page of L1's.
+Result<std::uint64_t> Inspector::in_vmm(const HeldVcpu& v, std::uint64_t l1_physical) const {
     if (!layout_) {
         const auto layout = MemslotLayout::of(btf_);
         if (!layout) return tl::unexpected(layout.error());
@@ -199,16 +199,33 @@ Result<std::vector<std::byte>> Inspector::read_memory(const HeldVcpu& v, core::S
     }
     const auto kvm = member(v.address, "vcpu_vmx", "vcpu.kvm");
     if (!kvm) return core::fail("KVM's state of this guest could not be read.");
-    const auto read_l1 = [&](std::uint64_t physical, std::span<std::byte> to) -> Result<void> {
-        const auto at = userspace_address(*layout_, *kvm, physical, [this](std::uint64_t a) { return kernel(a); });
-        if (!at) return tl::unexpected(at.error());
-        return read_process(pid_, *at, to);
-    };
-    return read_space(space, address, size, translation(v), read_l1);
+    return userspace_address(*layout_, *kvm, l1_physical, [this](std::uint64_t a) { return kernel(a); });
 }
 
-/// Only tables that vmcs02's EPT_POINTER leads to are read. KVM may change them meanwhile, so a walk counts only if a
-/// second one found every entry as it was: then no page was given back and used for something else in between.
+Result<void> Inspector::read_l1(const HeldVcpu& v, std::uint64_t physical, std::span<std::byte> to) const {
+    const auto at = in_vmm(v, physical);
+    if (!at) return tl::unexpected(at.error());
+    return read_process(pid_, *at, to);
+}
+
+Result<std::vector<std::byte>> Inspector::read_memory(const HeldVcpu& v, core::Space space, std::uint64_t address,
+                                                      std::size_t size) const {
+    return read_space(space, address, size, translation(v),
+                      [&](std::uint64_t physical, std::span<std::byte> to) { return read_l1(v, physical, to); });
+}
+
+Result<void> Inspector::write_memory(const HeldVcpu& v, core::Space space, std::uint64_t address,
+                                     const std::vector<std::byte>& bytes) const {
+    return write_space(
+        space, address, bytes, translation(v),
+        [&](std::uint64_t physical, std::span<std::byte> to) { return read_l1(v, physical, to); },
+        [&](std::uint64_t physical, std::span<const std::byte> from) -> Result<void> {
+            const auto at = in_vmm(v, physical);
+            if (!at) return tl::unexpected(at.error());
+            return write_process(pid_, *at, from);
+        });
+}
+
 /// Only the page that the VMCS names, and only while it is in use: L0's other memory is nobody's to read.
 Result<std::vector<std::byte>> Inspector::msr_bitmap(const HeldVcpu& v, core::Target::HardwareVmcs which) const {
     const bool of_vmcs02 = which == core::Target::HardwareVmcs::Vmcs02;
@@ -230,6 +247,8 @@ Result<std::vector<std::byte>> Inspector::msr_bitmap(const HeldVcpu& v, core::Ta
     return page;
 }
 
+/// Only tables that vmcs02's EPT_POINTER leads to are read. KVM may change them meanwhile, so a walk counts only if a
+/// second one found every entry as it was: then no page was given back and used for something else in between.
 Result<std::vector<vmx::WalkStep>> Inspector::ept02_walk(const HeldVcpu& v, std::uint64_t l2_physical) const {
     if (v.level != 2 || !v.vmcs02)
         return core::fail("L0's EPT for L2 is walked only while L2 is about to run: here L1 is.",

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,8 @@ class Inspector {
 
     core::Result<std::vector<std::byte>> read_memory(const HeldVcpu& vcpu, core::Space space, std::uint64_t address,
                                                      std::size_t size) const;
+    core::Result<void> write_memory(const HeldVcpu& vcpu, core::Space space, std::uint64_t address,
+                                    const std::vector<std::byte>& bytes) const;
     core::Result<std::vector<std::byte>> msr_bitmap(const HeldVcpu& vcpu, core::Target::HardwareVmcs which) const;
     core::Result<std::vector<vmx::WalkStep>> ept02_walk(const HeldVcpu& vcpu, std::uint64_t l2_physical) const;
     /// nested.msrs of the vCPU at `vcpu`, as RDMSR would give them to L1, and the widths of its CPUID.
@@ -54,6 +57,8 @@ class Inspector {
     std::optional<vmx::VmcsImage> vmcs12(std::uint64_t vcpu) const;
     std::optional<vmx::LinearMode> active_mode(const HeldVcpu& vcpu) const;
     Translation translation(const HeldVcpu& vcpu) const;
+    core::Result<std::uint64_t> in_vmm(const HeldVcpu& vcpu, std::uint64_t l1_physical) const;
+    core::Result<void> read_l1(const HeldVcpu& vcpu, std::uint64_t physical, std::span<std::byte> to) const;
 
     Btf btf_;
     KernelMemory memory_;

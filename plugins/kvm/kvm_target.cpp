@@ -9,18 +9,12 @@
 
 #include <algorithm>
 #include <fstream>
-#include <map>
 #include <thread>
 #include <utility>
 
-#include "plugins/kvm/assembler.h"
-#include "plugins/kvm/device.h"
-#include "plugins/kvm/inspector.h"
-#include "plugins/kvm/journal.h"
+#include "plugins/kvm/intake.h"
 #include "plugins/kvm/qmp.h"
-#include "plugins/kvm/refusals.h"
-#include "plugins/kvm/sample.h"
-#include "plugins/kvm/tracker.h"
+#include "plugins/kvm/writer.h"
 
 #ifndef VMXSCOPE_VERSION
 #error "VMXSCOPE_VERSION is given by the build"
@@ -73,33 +67,10 @@ std::string cpu_name() {
     return "unknown";
 }
 
-/// One vCPU as the module knows it, by slot.
-struct Slot {
-    Slot(Assembler a, const ProbePlan& plan) : assembler(std::move(a)), tracker(plan) {}
-    Assembler assembler;
-    Tracker tracker;                    // of a recording
-    bool recorded = false;              // its newest record is a recording's
-    std::uint32_t tid = 0;
-    bool held = false;                  // asleep before its next VM-entry
-    bool going = false;                 // told to run since the last stop
-    std::optional<StepKind> step;       // … to what; empty = run on
-    std::uint64_t shown = 0;            // seq of its newest shown transition
-    HeldVcpu seen;                      // for looking at it while it is held
-    std::uint64_t exited = 0;           // TSC of its last hardware exit
-};
-
-/// Keeps what looking at a held vCPU needs. BeforeEntry is the last record before it is held, and comes for vmcs02 only.
-void remember(HeldVcpu& seen, const Sample& s) {
-    if (s.role == Role::BeforeEntry || s.role == Role::HardwareEntry) seen.address = s.registers[0];  // RDI is the vCPU
-    seen.vmcs02.reset();
-    if (s.role == Role::BeforeEntry && s.level2) seen.vmcs02 = s.vmcs;
-    if (s.role == Role::HardwareExit && !s.level2) seen.vmcs01_at_exit = s.vmcs.value_or(vmx::VmcsImage{});
-    if (s.role == Role::NestedEntryBegin) seen.vmcs01_at_nested_entry = s.vmcs.value_or(vmx::VmcsImage{});
-}
-
 class KvmTarget : public core::Target {
   public:
-    KvmTarget(ProbePlan plan, std::uint32_t pid) : plan_(std::move(plan)), pid_(pid), parameters_(kvm_parameters()) {}
+    KvmTarget(ProbePlan plan, std::uint32_t pid)
+        : plan_(std::move(plan)), pid_(pid), parameters_(kvm_parameters()), intake_(plan_, parameters_, kPastBytes) {}
     ~KvmTarget() override {
         if (pidfd_ >= 0) ::close(pidfd_);
     }
@@ -108,45 +79,44 @@ class KvmTarget : public core::Target {
     const core::TargetInfo& info() const override { return info_; }
     core::Abilities abilities() const override {
         using enum core::Ability;
-        return {Transitions, Record, Evidence, Capabilities, Memory, Looking};
+        const core::Abilities all{Transitions, Record, Evidence, Capabilities, Memory, Looking, NonStop};
+        return watching_.writes ? all.with(Write) : all;
     }
     Result<std::vector<core::Vcpu>> vcpus() override;
     Result<void> resume(const std::vector<Action>& actions) override;
     Result<std::optional<Stop>> wait(milliseconds limit) override;
     Result<void> interrupt() override;
+    Result<void> set_non_stop(bool on) override;
+    Result<void> interrupt_one(std::uint32_t vcpu) override;
     Result<core::History> history() override;
-    Result<Transition> transition(std::uint64_t seq) override;
-    Result<std::vector<std::byte>> past(std::uint64_t from) override { return journal_.block_from(from); }
+    Result<Transition> transition(std::uint64_t seq) override { return intake_.journal().transition(seq); }
+    Result<std::vector<std::byte>> past(std::uint64_t from) override { return intake_.journal().block_from(from); }
     Result<void> record(const core::RecordSettings& settings) override;
     Result<void> set_evidence(nested::EvidenceScope scope) override;
     Result<core::TargetCapabilities> capabilities() override;
     Result<std::vector<std::byte>> read_memory(std::uint32_t vcpu, core::Space space, std::uint64_t address, std::size_t size) override;
     Result<std::vector<std::byte>> msr_bitmap(std::uint32_t vcpu, HardwareVmcs which) override;
     Result<std::vector<vmx::WalkStep>> ept02_walk(std::uint32_t vcpu, std::uint64_t l2_physical) override;
+    Result<void> write_memory(std::uint32_t vcpu, core::Space space, std::uint64_t address, const std::vector<std::byte>& bytes) override;
+    Result<void> write_field(std::uint32_t vcpu, core::WrittenVmcs which, vmx::Field field, std::uint64_t value) override;
+    Result<std::vector<core::Write>> ledger() override { return writer_ ? writer_->ledger() : std::vector<core::Write>{}; }
     Result<void> detach() override;
 
   private:
     Result<void> drain(milliseconds limit);
-    Result<void> ask_what_was_missed();
     Result<void> drain_when_due();
-    void take(const RawRecord& record);
-    void take_changes(Slot& slot, const RawRecord& record);
-    void take_sample(Slot& slot, const Sample& sample);
-    void take_access(Slot& slot, const vmxscope_record& header);
-    void keep(Slot& slot, Transition t);
+    Result<void> ask_what_was_missed();
     Result<void> change_watch(const WatchFor& what);
     Result<void> watch_for_stepping();
-    std::string gap() const;
-    void give_reason(const Slot& slot, const Sample& end, Transition& t);
-    Slot& slot_of(std::uint32_t index, std::uint32_t tid);
-    const Transition* next_match(const Slot& slot) const {
-        return slot.step ? journal_.next_match(slot.assembler.vcpu_id(), slot.shown, *slot.step) : nullptr;
-    }
+    Watched watched() const;
     std::optional<Stop> look_for_stop();
     Stop stop_at(Slot& slot, std::uint32_t index, Stop::Why why, std::uint64_t seq);
     Result<void> stop_all();
     Result<void> let_go(std::uint32_t index, Slot& slot);
-    std::uint64_t newest_of(const Slot& slot) const { return journal_.newest_of(slot.assembler.vcpu_id()); }
+    Result<void> let_go_what_is_held();
+    bool any_asked() const;
+    Result<void> resume_all_stop(const std::vector<Action>& actions);
+    Result<void> resume_some(const std::vector<Action>& actions);
     bool process_gone() const;
     Result<const Inspector*> inspector();
     Result<HeldVcpu> held(std::uint32_t vcpu);
@@ -159,7 +129,6 @@ class KvmTarget : public core::Target {
         if (!in) return tl::unexpected(in.error());
         return ask(**in, *v);
     }
-    std::uint32_t id_of(std::uint32_t index, const Slot& slot) const { return slot.assembler.vcpu_id().value_or(index); }
 
     ProbePlan plan_;
     std::uint32_t pid_;
@@ -171,29 +140,30 @@ class KvmTarget : public core::Target {
     core::TargetInfo info_;
     std::unique_ptr<Device> device_;
     int pidfd_ = -1;
-    std::optional<Refusals> refusals_;
     std::optional<Inspector> inspector_;  // once it is asked for
-    std::map<std::uint32_t, Slot> slots_;
-    Journal journal_{kPastBytes};
-    std::vector<Sample> samples_;     // of one record of a recording
-    std::uint64_t lost_ = 0;
+    std::optional<Writer> writer_;        // if writing is allowed; of device_
+    Intake intake_;
     std::uint32_t missed_ = 0;        // the module's count, as last asked
     bool running_ = false;            // some vCPU was let go since the last stop
     bool attaching_ = true;           // the first stop is still to come
-    bool interrupted_ = false;
+    bool non_stop_ = false;
     bool gone_ = false;
-    bool changing_ = false;           // what is watched
     steady_clock::time_point attached_at_, asked_at_, drained_at_;
 };
 
 Result<void> KvmTarget::start(const AttachOptions& options) {
     // A kernel without it is worth a note, no more.
-    if (auto refusals = Refusals::open()) refusals_.emplace(std::move(*refusals));
+    if (auto refusals = Refusals::open()) intake_.ask_reasons_of(std::move(*refusals));
     else plan_.notes.push_back(refusals.error().text());
     watching_.ring_bytes = options.ring_bytes;
+    watching_.writes = options.allow_writes;
+    intake_.changes_to(watched());
+    // Attaching ends at the first transition of any vCPU, so that there is something to show.
+    intake_.new_vcpus(true, StepKind::Transition);
     auto device = Device::open(plan_, pid_, VMXSCOPE_STOP_NOW, watching_);
     if (!device) return tl::unexpected(device.error());
     device_ = std::move(*device);
+    if (options.allow_writes) writer_.emplace(*device_, plan_);
     pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
     if (pidfd_ < 0) return core::fail(fmt::format("Process {} has ended.", pid_));
     if (!options.resume_qmp.empty())
@@ -216,80 +186,10 @@ Result<void> KvmTarget::start(const AttachOptions& options) {
 
 // --- Records in ------------------------------------------------------------------------------------------------------
 
-Slot& KvmTarget::slot_of(std::uint32_t index, std::uint32_t tid) {
-    auto it = slots_.find(index);
-    if (it == slots_.end()) {
-        it = slots_.emplace(index, Slot(Assembler(parameters_, {watching_.scope, gap()}), plan_)).first;
-        if (changing_) it->second.assembler.change_begins();
-        // Attaching ends at the first transition of any vCPU, so that there is something to show.
-        it->second.going = attaching_;
-        if (attaching_) it->second.step = StepKind::Transition;
-    }
-    it->second.tid = tid;
-    return it->second;
-}
-
-/// Between two hardware exits of a vCPU there is one attempt at a nested entry at most. One that the processor refuses
-/// with VMfail is told at the nested exit that follows.
-void KvmTarget::give_reason(const Slot& slot, const Sample& end, Transition& t) {
-    const bool refused = t.kind == nested::Kind::NestedEntryFailed || (t.kind == nested::Kind::NestedExit && t.context.vmx_fail.value_or(false));
-    if (refused && refusals_) t.kvm_reason = refusals_->take(slot.tid, slot.exited, end.tsc);
-}
-
-void KvmTarget::keep(Slot& slot, Transition t) {
-    slot.assembler.number(t, journal_.last() + 1);
-    lost_ += t.lost_before;
-    journal_.add(std::move(t), slot.recorded);
-}
-
-void KvmTarget::take_sample(Slot& slot, const Sample& sample) {
-    remember(slot.seen, sample);
-    for (Transition& t : slot.assembler.take(sample)) {
-        give_reason(slot, sample, t);
-        keep(slot, std::move(t));
-    }
-    if (sample.role == Role::HardwareExit) slot.exited = sample.tsc;
-}
-
-void KvmTarget::take_changes(Slot& slot, const RawRecord& record) {
-    if (!std::exchange(slot.recorded, true)) slot.assembler.change_ends({nested::EvidenceScope::None, evidence_gap(plan_, nested::EvidenceScope::None)});
-    samples_.clear();
-    if (!slot.tracker.take(record, samples_)) ++lost_;
-    for (const Sample& sample : samples_) take_sample(slot, sample);
-}
-
-void KvmTarget::take_access(Slot& slot, const vmxscope_record& h) {
-    if (h.hook >= plan_.meaning.size()) return;
-    nested::Evidence e;
-    e.op = plan_.hooks[h.hook].kind == VMXSCOPE_AT_VMWRITE ? nested::Evidence::Op::Vmwrite : nested::Evidence::Op::Vmread;
-    e.encoding = static_cast<std::uint16_t>(h.regs[0]);
-    if (h.flags & VMXSCOPE_REC_VALUE) e.value = vmx::Value::of(h.regs[1]);
-    e.at = plan_.meaning[h.hook].at;
-    e.vmcs02 = h.flags & VMXSCOPE_REC_LEVEL2;
-    slot.assembler.take(e, h.lost);
-}
-
-void KvmTarget::take(const RawRecord& record) {
-    const vmxscope_record& h = record.header;
-    Slot& slot = slot_of(h.slot, h.tid);
-    switch (h.type) {
-        case VMXSCOPE_REC_HOOK:
-            if (std::exchange(slot.recorded, false)) slot.assembler.change_ends({watching_.scope, gap()});
-            if (const auto sample = decode_sample(record, plan_)) take_sample(slot, *sample);
-            else ++lost_;
-            break;
-        case VMXSCOPE_REC_CHANGES: take_changes(slot, record); break;
-        case VMXSCOPE_REC_OP: take_access(slot, h); break;
-        case VMXSCOPE_REC_HELD: slot.held = true; break;
-        case VMXSCOPE_REC_RELEASED: slot.held = false; break;
-        default: ++lost_;
-    }
-}
-
 Result<void> KvmTarget::drain(milliseconds limit) {
     if (!device_) return core::fail("The guest has been left.", "Attach again.");
     if (recording_) return drain_when_due();
-    const auto n = device_->read(limit, [this](const RawRecord& r) { take(r); });
+    const auto n = device_->read(limit, [this](const RawRecord& r) { intake_.take(r); });
     if (!n) return tl::unexpected(n.error());
     return {};
 }
@@ -300,7 +200,7 @@ Result<void> KvmTarget::drain_when_due() {
     if (!device_) return core::fail("The guest has been left.", "Attach again.");
     if (!behind_ && device_->waiting() < device_->ring_bytes() / 4 && steady_clock::now() - drained_at_ < kRecordingPace) return {};
     drained_at_ = steady_clock::now();
-    const auto n = device_->read(milliseconds(0), [this](const RawRecord& r) { take(r); }, kAtOnce);
+    const auto n = device_->read(milliseconds(0), [this](const RawRecord& r) { intake_.take(r); }, kAtOnce);
     if (!n) return tl::unexpected(n.error());
     behind_ = *n == kAtOnce;
     return {};
@@ -318,33 +218,43 @@ Result<void> KvmTarget::let_go(std::uint32_t index, Slot& slot) {
 
 Result<void> KvmTarget::stop_all() { return device_->run(VMXSCOPE_ALL_SLOTS, VMXSCOPE_STOP_NOW, VMXSCOPE_RUN_KICK); }
 
+bool KvmTarget::any_asked() const {
+    return std::any_of(intake_.slots().begin(), intake_.slots().end(), [](const auto& s) { return s.second.asked; });
+}
+
 Stop KvmTarget::stop_at(Slot& slot, std::uint32_t index, Stop::Why why, std::uint64_t seq) {
-    for (auto& [other_index, other] : slots_) {
-        if (other.going && !other.step) other.shown = std::max(other.shown, newest_of(other));
-        other.going = false;
+    for (auto& [other_index, other] : intake_.slots()) {
+        if (non_stop_ && &other != &slot) continue;
+        if (other.going && !other.step) other.shown = std::max(other.shown, intake_.newest_of(other));
+        other.asked = other.going = other.interrupted = false;
     }
     slot.shown = std::max(slot.shown, seq);
-    running_ = attaching_ = interrupted_ = false;
+    const Stop stop{why, id_of(index, slot), slot.shown, {}};
+    attaching_ = false;
+    running_ = non_stop_ && any_asked();
+    if (non_stop_) return stop;
     recording_ = behind_ = false;
+    intake_.new_vcpus(false, std::nullopt);
     // All-stop. Those that run on are held at their next VM-entry; an error here would show at the next call.
     (void)stop_all();
-    return {why, id_of(index, slot), slot.shown, {}};
+    return stop;
 }
 
 std::optional<Stop> KvmTarget::look_for_stop() {
     const Transition* first = nullptr;
     std::uint32_t where = 0;
-    for (auto& [index, slot] : slots_) {
-        const Transition* t = slot.held ? next_match(slot) : nullptr;
+    for (auto& [index, slot] : intake_.slots()) {
+        const Transition* t = slot.held && slot.asked ? intake_.next_match(slot) : nullptr;
         if (!t || (first && first->seq < t->seq)) continue;
         first = t;
         where = index;
     }
-    if (first) return stop_at(slots_.at(where), where, attaching_ ? Stop::Why::Attached : Stop::Why::Transition, first->seq);
-    for (auto& [index, slot] : slots_)
-        if (slot.held && interrupted_) return stop_at(slot, index, Stop::Why::Interrupted, newest_of(slot));
+    if (first) return stop_at(intake_.slots().at(where), where, attaching_ ? Stop::Why::Attached : Stop::Why::Transition, first->seq);
+    for (auto& [index, slot] : intake_.slots())
+        if (slot.held && slot.interrupted) return stop_at(slot, index, Stop::Why::Interrupted, intake_.newest_of(slot));
     if (attaching_ && steady_clock::now() - attached_at_ > kFirstStop) {
         attaching_ = running_ = false;
+        intake_.new_vcpus(false, std::nullopt);
         return Stop{Stop::Why::Attached, 0, 0, "No vCPU is about to enter the guest: it is halted, paused or in user space."};
     }
     return std::nullopt;
@@ -359,7 +269,9 @@ bool KvmTarget::process_gone() const {
 Result<void> KvmTarget::watch_for_stepping() {
     const bool stepping = watching_.hooks == WatchFor::Hooks::Stepping && watching_.scope == stepping_scope_ && !watching_.lossless;
     if (recording_ || stepping) return {};
-    return change_watch({.scope = stepping_scope_, .ring_bytes = watching_.ring_bytes});
+    WatchFor what{.scope = stepping_scope_, .ring_bytes = watching_.ring_bytes};
+    what.writes = watching_.writes;
+    return change_watch(what);
 }
 
 /// A full ring can swallow the record that says "held", and a probe can be skipped. The module's status has both; it is
@@ -372,11 +284,18 @@ Result<void> KvmTarget::ask_what_was_missed() {
     if (!status) return tl::unexpected(status.error());
     // What is still in the ring comes first.
     for (std::uint32_t i = 0; device_->waiting() == 0 && i < status->slots.size(); ++i)
-        if (status->slots[i].held) slot_of(i, status->slots[i].tid).held = true;
-    // Probe hits that the kernel skipped, on whichever vCPU: none of them may draw conclusions from what was not seen.
-    const std::uint32_t newly_missed = status->missed - std::exchange(missed_, status->missed);
-    if (newly_missed)
-        for (auto& [index, slot] : slots_) slot.assembler.missed(newly_missed);
+        if (status->slots[i].held) intake_.slot_of(i, status->slots[i].tid).held = true;
+    if (const std::uint32_t newly = status->missed - std::exchange(missed_, status->missed)) intake_.missed(newly);
+    return {};
+}
+
+/// Held without what it was to run to (told to stop just before it was told to run): on with it. One that rests because
+/// the ring was full goes on when there is room again.
+Result<void> KvmTarget::let_go_what_is_held() {
+    const bool room = !watching_.lossless || device_->waiting() < device_->ring_bytes() / 16;
+    for (auto& [index, slot] : intake_.slots())
+        if (slot.held && slot.going && !slot.interrupted && room)
+            if (const auto ok = let_go(index, slot); !ok) return ok;
     return {};
 }
 
@@ -388,16 +307,11 @@ Result<std::optional<Stop>> KvmTarget::wait(milliseconds limit) {
             gone_ = true;
             running_ = recording_ = false;
             (void)drain(milliseconds(0));  // the rest, all of it: nothing more comes
-            return Stop{Stop::Why::GuestGone, 0, journal_.last(), fmt::format("Process {} has ended, and the guest with it.", pid_)};
+            return Stop{Stop::Why::GuestGone, 0, intake_.journal().last(), fmt::format("Process {} has ended, and the guest with it.", pid_)};
         }
         if (!running_) return std::optional<Stop>{};
         if (auto stop = look_for_stop()) return stop;
-        // Held without what it was to run to (told to stop just before it was told to run): on with it.
-        // One that rests because the ring was full goes on when there is room again.
-        const bool room = !watching_.lossless || device_->waiting() < device_->ring_bytes() / 16;
-        for (auto& [index, slot] : slots_)
-            if (slot.held && slot.going && !interrupted_ && room)
-                if (const auto ok = let_go(index, slot); !ok) return tl::unexpected(ok.error());
+        if (const auto ok = let_go_what_is_held(); !ok) return tl::unexpected(ok.error());
         if (const auto ok = ask_what_was_missed(); !ok) return tl::unexpected(ok.error());
         const auto left = std::chrono::duration_cast<milliseconds>(end - steady_clock::now());
         if (left.count() <= 0) return std::optional<Stop>{};
@@ -409,42 +323,65 @@ Result<std::optional<Stop>> KvmTarget::wait(milliseconds limit) {
     }
 }
 
+/// What an action says of a vCPU; null = nothing.
+const Action* action_for(const std::vector<Action>& actions, std::optional<std::uint32_t> vcpu) {
+    const auto named = std::find_if(actions.begin(), actions.end(), [&](const Action& a) { return a.vcpu && a.vcpu == vcpu; });
+    if (named != actions.end()) return &*named;
+    const auto rest = std::find_if(actions.begin(), actions.end(), [](const Action& a) { return !a.vcpu; });
+    return rest != actions.end() ? &*rest : nullptr;
+}
+
 Result<void> KvmTarget::resume(const std::vector<Action>& actions) {
     if (gone_) return core::fail("The guest has ended: there is nothing to run.");
-    if (std::any_of(actions.begin(), actions.end(), [](const Action& a) { return a.step == StepKind::Instruction; }))
+    const auto step_is = [&](auto like) { return std::any_of(actions.begin(), actions.end(), [&](const Action& a) { return a.step && like(*a.step); }); };
+    if (step_is([](StepKind k) { return k == StepKind::Instruction; }))
         return core::fail("KVM lets only the guest's VMM step single instructions.", "Step to a transition, or attach to QEMU's own gdbstub.");
     if (const auto ok = drain(milliseconds(0)); !ok) return ok;
     // Who steps does not record, whatever was asked for before.
-    if (std::any_of(actions.begin(), actions.end(), [](const Action& a) { return a.step.has_value(); })) recording_ = false;
-    if (const auto ok = watch_for_stepping(); !ok) return ok;
-    const bool everyone = std::any_of(actions.begin(), actions.end(), [](const Action& a) { return !a.vcpu; });
-    const Action* rest = nullptr;
-    for (const Action& a : actions)
-        if (!a.vcpu && !rest) rest = &a;
-    // vCPUs that were never seen run on, or stop at once when nobody named them.
-    const std::uint32_t unseen = everyone ? (rest->step ? stop_classes(*rest->step) : 0) : VMXSCOPE_STOP_NOW;
+    if (step_is([](StepKind) { return true; })) recording_ = false;
+    if (!running_)
+        if (const auto ok = watch_for_stepping(); !ok) return ok;
+    const auto ok = non_stop_ ? resume_some(actions) : resume_all_stop(actions);
+    running_ = running_ || ok;
+    return ok;
+}
+
+/// vCPUs that no action names stay held, or stop.
+Result<void> KvmTarget::resume_all_stop(const std::vector<Action>& actions) {
+    // Those that were never seen run on, or stop at once.
+    const Action* rest = action_for(actions, std::nullopt);
+    const std::uint32_t unseen = rest ? (rest->step ? stop_classes(*rest->step) : 0) : VMXSCOPE_STOP_NOW;
     if (const auto ok = device_->run(VMXSCOPE_ALL_SLOTS, unseen, 0); !ok) return ok;
+    intake_.new_vcpus(rest != nullptr, rest ? rest->step : std::nullopt);
     bool shown_already = false;
-    std::vector<std::uint32_t> go;
-    for (auto& [index, slot] : slots_) {
-        const auto id = slot.assembler.vcpu_id();
-        const auto named = std::find_if(actions.begin(), actions.end(), [&](const Action& a) { return a.vcpu && a.vcpu == id; });
-        const Action* action = named != actions.end() ? &*named : rest;
-        slot.step.reset();
-        if (!action) {
-            if (const auto ok = device_->run(index, VMXSCOPE_STOP_NOW, 0); !ok) return ok;
-            continue;
-        }
-        slot.step = action->step;
-        shown_already |= slot.held && next_match(slot);
-        go.push_back(index);
+    for (auto& [index, slot] : intake_.slots()) {
+        const Action* action = action_for(actions, slot.assembler.vcpu_id());
+        slot.step = action ? action->step : std::nullopt;
+        slot.asked = action;
+        if (action)
+            shown_already |= slot.held && intake_.next_match(slot);
+        else if (const auto ok = device_->run(index, VMXSCOPE_STOP_NOW, 0); !ok)
+            return ok;
     }
-    running_ = true;
     // A step that ends at a transition already seen moves no vCPU.
     if (shown_already) return {};
-    for (const std::uint32_t index : go) {
-        Slot& slot = slots_.at(index);
-        if (!slot.step) slot.shown = std::max(slot.shown, newest_of(slot));
+    for (auto& [index, slot] : intake_.slots()) {
+        if (!slot.asked) continue;
+        if (!slot.step) slot.shown = std::max(slot.shown, intake_.newest_of(slot));
+        if (const auto ok = let_go(index, slot); !ok) return ok;
+    }
+    return {};
+}
+
+/// Non-stop: of the vCPUs that have stopped, those that an action names; the others are as they are.
+Result<void> KvmTarget::resume_some(const std::vector<Action>& actions) {
+    for (auto& [index, slot] : intake_.slots()) {
+        const Action* action = slot.asked ? nullptr : action_for(actions, slot.assembler.vcpu_id());
+        if (!action) continue;
+        slot.asked = true;
+        slot.step = action->step;
+        if (slot.held && intake_.next_match(slot)) continue;
+        if (!slot.step) slot.shown = std::max(slot.shown, intake_.newest_of(slot));
         if (const auto ok = let_go(index, slot); !ok) return ok;
     }
     return {};
@@ -452,7 +389,7 @@ Result<void> KvmTarget::resume(const std::vector<Action>& actions) {
 
 Result<void> KvmTarget::interrupt() {
     if (!running_) return {};
-    interrupted_ = true;
+    for (auto& [index, slot] : intake_.slots()) slot.interrupted = slot.asked || !non_stop_;
     // First, so that the vCPUs stop at the first place that can hold them. A recording's own hooks cannot; those of stepping
     // are placed when the guest runs on.
     if (const auto ok = stop_all(); !ok || !recording_ || watching_.hooks == WatchFor::Hooks::Stepping) return ok;
@@ -461,16 +398,37 @@ Result<void> KvmTarget::interrupt() {
     return device_->watch(plan_, watching_);
 }
 
+/// From stop to stop the same vCPUs are told the same; only the rest is told to stop or to run.
+Result<void> KvmTarget::set_non_stop(bool on) {
+    if (on == non_stop_) return {};
+    if (running_ && on) return core::fail("The guest runs.", "Stop it first.");
+    if (recording_) return core::fail("The guest is being recorded.", "Stop it first.");
+    non_stop_ = on;
+    for (auto& [index, slot] : intake_.slots()) slot.asked = slot.going = slot.interrupted = false;
+    running_ = false;
+    // A vCPU that has not been seen has not stopped either: what it does next is what the others are told.
+    return stop_all();
+}
+
+Result<void> KvmTarget::interrupt_one(std::uint32_t vcpu) {
+    if (!non_stop_) return interrupt();
+    const auto found = intake_.find(vcpu);
+    if (found == intake_.slots().end()) return core::fail(fmt::format("The guest has no vCPU {}.", vcpu));
+    if (!found->second.asked) return {};
+    found->second.interrupted = true;
+    return device_->run(found->first, VMXSCOPE_STOP_NOW, VMXSCOPE_RUN_KICK);
+}
+
 // --- Looking ---------------------------------------------------------------------------------------------------------
 
 Result<std::vector<core::Vcpu>> KvmTarget::vcpus() {
     if (const auto ok = drain(milliseconds(0)); !ok) return tl::unexpected(ok.error());
     std::vector<core::Vcpu> out;
-    for (auto& [index, slot] : slots_) {
+    for (auto& [index, slot] : intake_.slots()) {
         core::Vcpu v;
         v.id = id_of(index, slot);
         v.tid = slot.tid;
-        v.state = gone_ ? VcpuState::Gone : slot.held ? VcpuState::Held : running_ ? VcpuState::Running : VcpuState::Waiting;
+        v.state = gone_ ? VcpuState::Gone : slot.held ? VcpuState::Held : running_ && (slot.asked || !non_stop_) ? VcpuState::Running : VcpuState::Waiting;
         v.level = slot.assembler.level();
         v.last_seq = slot.shown;
         out.push_back(v);
@@ -482,38 +440,35 @@ Result<std::vector<core::Vcpu>> KvmTarget::vcpus() {
 /// Up to the newest shown transition: what lies ahead of it was passed by the vCPU but is for later steps to show.
 Result<core::History> KvmTarget::history() {
     core::History h;
-    h.lost = lost_;
+    h.lost = intake_.lost();
+    Journal& journal = intake_.journal();
     std::uint64_t shown = 0;
-    for (const auto& [index, slot] : slots_) shown = std::max(shown, slot.shown);
-    if (running_ || gone_) shown = std::max(shown, journal_.last());
-    if (journal_.first() && shown >= journal_.first()) {
-        h.first = journal_.first();
+    for (const auto& [index, slot] : intake_.slots()) shown = std::max(shown, slot.shown);
+    if (running_ || gone_) shown = std::max(shown, journal.last());
+    if (journal.first() && shown >= journal.first()) {
+        h.first = journal.first();
         h.last = shown;
     }
     return h;
 }
 
-Result<Transition> KvmTarget::transition(std::uint64_t seq) { return journal_.transition(seq); }
-
-std::string KvmTarget::gap() const {
-    if (watching_.hooks != WatchFor::Hooks::Stepping) return evidence_gap(plan_, nested::EvidenceScope::None);
-    return evidence_gap(plan_, watching_.scope);
+Watched KvmTarget::watched() const {
+    const bool stepping = watching_.hooks == WatchFor::Hooks::Stepping;
+    return {watching_.scope, evidence_gap(plan_, stepping ? watching_.scope : nested::EvidenceScope::None)};
 }
 
 /// A vCPU that is held has no transition under way that evidence belongs to: it is held before its next VM-entry, where a
 /// nested entry is complete.
 Result<void> KvmTarget::change_watch(const WatchFor& what) {
     if (const auto ok = drain(milliseconds(0)); !ok) return ok;
-    for (auto& [index, slot] : slots_)
-        if (!slot.held) slot.assembler.change_begins();
-    changing_ = true;
-    const auto watched = device_->watch(plan_, what);
-    if (watched) watching_ = what;
+    intake_.change_begins();
+    const auto changed = device_->watch(plan_, what);
+    if (changed) watching_ = what;
+    intake_.changes_to(watched());
     const auto drained = drain(milliseconds(0));
-    changing_ = false;
-    for (auto& [index, slot] : slots_) slot.assembler.change_ends({watching_.scope, gap()});
+    intake_.change_ends();
     info_.notes = notes_of(plan_);
-    return watched ? drained : watched;
+    return changed ? drained : changed;
 }
 
 Result<void> KvmTarget::set_evidence(nested::EvidenceScope scope) {
@@ -527,6 +482,7 @@ Result<void> KvmTarget::record(const core::RecordSettings& settings) {
     if (running_) return core::fail("The guest runs.", "Stop it first.");
     WatchFor what{.scope = settings.evidence, .ring_bytes = watching_.ring_bytes};
     what.lossless = settings.lossless;
+    what.writes = watching_.writes;
     if (settings.evidence == nested::EvidenceScope::None) {
         if (plan_.no_recording) return tl::unexpected(*plan_.no_recording);
         what.hooks = settings.all_fields ? WatchFor::Hooks::RecordAll : WatchFor::Hooks::RecordVerdict;
@@ -547,15 +503,14 @@ Result<const Inspector*> KvmTarget::inspector() {
 
 Result<HeldVcpu> KvmTarget::held(std::uint32_t vcpu) {
     if (const auto ok = drain(milliseconds(0)); !ok) return tl::unexpected(ok.error());
-    for (const auto& [index, slot] : slots_) {
-        if (id_of(index, slot) != vcpu) continue;
-        if (!slot.held || gone_) return core::fail(fmt::format("vCPU {} is not held: its memory may change while it is looked at.", vcpu), "Interrupt it first.");
-        HeldVcpu v = slot.seen;
-        v.level = slot.assembler.level().value_or(1);
-        if (!v.address) return core::fail(fmt::format("No VM-entry of vCPU {} was seen yet.", vcpu), "Step it first.");
-        return v;
-    }
-    return core::fail(fmt::format("The guest has no vCPU {}.", vcpu));
+    const auto found = intake_.find(vcpu);
+    if (found == intake_.slots().end()) return core::fail(fmt::format("The guest has no vCPU {}.", vcpu));
+    const Slot& slot = found->second;
+    if (!slot.held || gone_) return core::fail(fmt::format("vCPU {} is not held: its memory may change while it is looked at.", vcpu), "Interrupt it first.");
+    HeldVcpu v = slot.seen;
+    v.level = slot.assembler.level().value_or(1);
+    if (!v.address) return core::fail(fmt::format("No VM-entry of vCPU {} was seen yet.", vcpu), "Step it first.");
+    return v;
 }
 
 Result<core::TargetCapabilities> KvmTarget::capabilities() {
@@ -565,8 +520,8 @@ Result<core::TargetCapabilities> KvmTarget::capabilities() {
     if (!msrs) return tl::unexpected(msrs.error());
     c.l0.msrs = *msrs;
     read_cpuid_widths(c.l0);
-    const auto seen = std::find_if(slots_.begin(), slots_.end(), [](const auto& s) { return s.second.seen.address != 0; });
-    if (seen == slots_.end()) return core::fail("No VM-entry of any vCPU was seen yet.", "Step first.");
+    const auto seen = std::find_if(intake_.slots().begin(), intake_.slots().end(), [](const auto& s) { return s.second.seen.address != 0; });
+    if (seen == intake_.slots().end()) return core::fail("No VM-entry of any vCPU was seen yet.", "Step first.");
     const auto look = inspector();
     if (!look) return tl::unexpected(look.error());
     auto l1 = (*look)->l1_capabilities(seen->second.seen.address);
@@ -587,9 +542,27 @@ Result<std::vector<vmx::WalkStep>> KvmTarget::ept02_walk(std::uint32_t vcpu, std
     return look(vcpu, [&](const Inspector& in, const HeldVcpu& v) { return in.ept02_walk(v, l2_physical); });
 }
 
+Result<void> KvmTarget::write_memory(std::uint32_t vcpu, core::Space space, std::uint64_t address, const std::vector<std::byte>& bytes) {
+    if (!writer_) return Target::write_memory(vcpu, space, address, bytes);
+    const auto v = held(vcpu);
+    if (!v) return tl::unexpected(v.error());
+    const auto in = inspector();
+    if (!in) return tl::unexpected(in.error());
+    return writer_->memory(vcpu, intake_.find(vcpu)->second.shown, **in, *v, space, address, bytes);
+}
+
+Result<void> KvmTarget::write_field(std::uint32_t vcpu, core::WrittenVmcs which, vmx::Field field, std::uint64_t value) {
+    if (!writer_) return Target::write_field(vcpu, which, field, value);
+    const auto v = held(vcpu);
+    if (!v) return tl::unexpected(v.error());
+    const auto& [index, slot] = *intake_.find(vcpu);
+    return writer_->field(vcpu, index, slot.shown, v->level, which, field, value);
+}
+
 Result<void> KvmTarget::detach() {
+    writer_.reset();
     device_.reset();
-    refusals_.reset();
+    intake_.ask_no_more();
     running_ = false;
     return {};
 }

@@ -112,6 +112,7 @@ core::Result<void> plan_state(const Btf& btf, ProbePlan& plan) {
         const auto mem = locate(btf, row);
         if (mem && mem->size <= VMXSCOPE_MAX_MEM_SIZE) {
             plan.mems.push_back(*mem);
+            if (row.member == StateMember::Vmcs12) plan.mems.back().flags = VMXSCOPE_MEM_WRITABLE;
             plan.mem_members.push_back(row.member);
             plan.mem_fields.emplace_back();
         } else if (row.needed) {

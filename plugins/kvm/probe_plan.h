@@ -111,6 +111,7 @@ struct WatchFor {
     nested::EvidenceScope scope = nested::EvidenceScope::Pdptrs;
     bool lossless = false;  // vCPUs wait while the ring is full
     bool may_hold = false;  // a recording's hooks can hold vCPUs, too
+    bool writes = false;    // the session may write (Device::write)
     std::uint32_t ring_bytes = 1u << 23;
 };
 vmxscope_watch watch_of(ProbePlan& plan, const WatchFor& what);

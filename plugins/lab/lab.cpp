@@ -71,9 +71,9 @@ std::string instance_archive(const Plan& plan, const StartOptions& o) {
     archive.add_folder("lab/instance");
     if (!o.kernel.empty()) archive.add_file("lab/instance/kernel", read_file(o.kernel));
     archive.add_file("lab/instance/config",
-                     fmt::format("lab_name={}\nguest={}\nmachine={}\nappend={}\nqemu_args={}\ncpus={}\nmemory={}\n",
+                     fmt::format("lab_name={}\nguest={}\nmachine={}\nappend={}\nqemu_args={}\ncpus={}\nmemory={}\nagent_args={}\n",
                                  shell_quoted(plan.name), shell_quoted(plan.guest), shell_quoted(machine),
-                                 shell_quoted(o.append), shell_quoted(o.qemu_args), plan.cpus, o.memory));
+                                 shell_quoted(o.append), shell_quoted(o.qemu_args), plan.cpus, o.memory, o.allow_writes ? "--allow-writes" : ""));
     return std::move(archive).finish();
 }
 

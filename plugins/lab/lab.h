@@ -22,6 +22,7 @@ struct StartOptions {
     std::filesystem::path kernel;  // the user's image instead of the catalog's; empty = none
     std::string append;            // the guest's command line
     std::string qemu_args;         // further arguments of QEMU, quoted as for a shell
+    bool allow_writes = false;     // the lab's agent lets clients write into the guest
     std::optional<unsigned> cpus;  // empty = the catalog's (1 for a user's image)
     unsigned memory = 64;          // of the guest, MiB
     bool detached = false;         // lives on when this program ends

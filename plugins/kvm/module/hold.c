@@ -23,6 +23,15 @@ static bool watchdog_expired(struct session *s, long *left)
 	return *left <= 0;
 }
 
+/* What is asked of a held thread, if anything. */
+static void write_if_asked(struct slot *slot)
+{
+	struct write_request *request = READ_ONCE(slot->write) ? xchg(&slot->write, NULL) : NULL;
+
+	if (request)
+		do_write(slot, request);
+}
+
 /* Sleeps until let_go(), the thread's death or the watchdog; says which. */
 static enum vmxscope_released sleep_held(struct slot *slot)
 {
@@ -30,12 +39,13 @@ static enum vmxscope_released sleep_held(struct slot *slot)
 	long left;
 
 	for (;;) {
+		write_if_asked(slot);
 		if (READ_ONCE(slot->release) || READ_ONCE(s->closing))
 			return VMXSCOPE_BY_AGENT;
 		if (watchdog_expired(s, &left))
 			return VMXSCOPE_BY_WATCHDOG;
-		if (wait_event_killable_timeout(slot->wait, READ_ONCE(slot->release) || READ_ONCE(s->closing),
-						left) < 0)
+		if (wait_event_killable_timeout(slot->wait, READ_ONCE(slot->release) || READ_ONCE(s->closing) ||
+						READ_ONCE(slot->write), left) < 0)
 			return VMXSCOPE_BY_KILL;
 	}
 }

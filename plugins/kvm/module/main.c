@@ -33,7 +33,7 @@ static int check_setup(const struct vmxscope_setup *c)
 		return -E2BIG;
 	if (!is_power_of_2(c->ring_bytes) || c->ring_bytes < VMXSCOPE_MIN_RING || c->ring_bytes > VMXSCOPE_MAX_RING)
 		return -EINVAL;
-	if (!chain_ok(&c->loaded_vmcs) || !c->watchdog_ms)
+	if (!chain_ok(&c->loaded_vmcs) || !c->watchdog_ms || c->flags & ~VMXSCOPE_SETUP_WRITES)
 		return -EINVAL;
 	return 0;
 }
@@ -408,6 +408,8 @@ static long vmxscope_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 		e = watch(s, p);
 	else if (cmd == VMXSCOPE_IOC_MSRS)
 		e = capability_msrs(p);
+	else if (cmd == VMXSCOPE_IOC_WRITE)
+		e = write_held(s, p);
 	else if (cmd == VMXSCOPE_IOC_PING)
 		e = 0;
 	else

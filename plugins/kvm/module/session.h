@@ -5,6 +5,7 @@
 
 #include <linux/atomic.h>
 #include <linux/bitmap.h>
+#include <linux/completion.h>
 #include <linux/irq_work.h>
 #include <linux/kprobes.h>
 #include <linux/mutex.h>
@@ -36,6 +37,13 @@ struct told {
 	void *all;				/* the memory of the three */
 };
 
+/* A write on its way to the thread that is to do it. Whoever takes it out of slot->write (xchg) owns it. */
+struct write_request {
+	struct vmxscope_write c;
+	int error;
+	struct completion done;
+};
+
 struct slot {
 	struct session *session;
 	unsigned long vcpu;			/* struct kvm_vcpu *, 0 = free */
@@ -46,6 +54,7 @@ struct slot {
 	bool queued;				/* its task work is queued or running */
 	bool held;
 	bool release;
+	struct write_request *write;
 	u16 op_field;				/* AT_VMREAD: the encoding, from before to after the instruction */
 	u64 lost;
 	struct callback_head work;
@@ -134,6 +143,13 @@ bool loaded_vmcs(struct session *s, struct slot *slot, phys_addr_t *pa, bool *is
 bool is_current_vmcs(phys_addr_t expected);
 u8 vmread_field(struct session *s, u32 field, u64 *value);
 bool read_image(struct session *s, phys_addr_t expected, u32 first, u32 n, u64 *values, u8 *status);
+
+bool vmwrite(unsigned long field, u64 value);
+
+/* write.c */
+int check_write(const struct session *s, const struct vmxscope_write *c);
+void do_write(struct slot *slot, struct write_request *request);
+int write_held(struct session *s, struct vmxscope_write __user *arg);
 
 /* changes.c */
 int make_told(struct session *s, struct slot *slot);

@@ -81,6 +81,17 @@ static u8 vmread(unsigned long field, u64 *value)
 	return status;
 }
 
+/* Of the current VMCS. False: the processor refused it (SDM 31.2), and nothing was written. */
+bool vmwrite(unsigned long field, u64 value)
+{
+	asm volatile goto("1: vmwrite %[value], %[field]\n\t"
+			   "jbe %l[refused]\n\t" _ASM_EXTABLE(1b, %l[refused])
+			   : : [value] "r"((unsigned long)value), [field] "r"(field) : "cc" : refused);
+	return true;
+refused:
+	return false;
+}
+
 /* Is the current VMCS the one at `expected`? Interrupts must be off from here to the last VMREAD that relies on it. */
 bool is_current_vmcs(phys_addr_t expected)
 {

@@ -12,7 +12,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define VMXSCOPE_ABI 3
+#define VMXSCOPE_ABI 4
 
 #define VMXSCOPE_MAX_HOOKS 4096
 #define VMXSCOPE_MAX_MEMS 256
@@ -40,7 +40,10 @@ struct vmxscope_mem {
 	struct vmxscope_chain chain;
 	__u32 size;			/* bytes, 1..VMXSCOPE_MAX_MEM_SIZE */
 	__u32 groups;			/* bit mask, matched with vmxscope_hook.groups_l1 and groups_l2 */
+	__u32 flags;
+	__u32 reserved;
 };
+#define VMXSCOPE_MEM_WRITABLE	(1u << 0)	/* VMXSCOPE_IOC_WRITE may write into it */
 
 enum vmxscope_hook_kind {
 	VMXSCOPE_AT_ENTRY = 0,		/* a function's first instruction; RDI is the vCPU */
@@ -99,9 +102,11 @@ struct vmxscope_setup {
 	__u32 ring_bytes;		/* power of two */
 	__u32 armed;			/* stop classes of a vCPU when it is first seen */
 	__u32 watchdog_ms;		/* held vCPUs run on when no ioctl came for so long */
-	__u32 reserved;
+	__u32 flags;			/* VMXSCOPE_SETUP_* */
 	struct vmxscope_watch watch;	/* the hooks, and which of them to begin with */
 };
+
+#define VMXSCOPE_SETUP_WRITES	(1u << 0)	/* this session may use VMXSCOPE_IOC_WRITE */
 
 #define VMXSCOPE_ALL_SLOTS 0xffffffffu
 #define VMXSCOPE_RUN_RELEASE	(1u << 0)	/* let it go if it is held */
@@ -192,11 +197,27 @@ struct vmxscope_msrs {
 	__u32 tsc_khz;			/* of this processor's TSC, as the kernel measured it */
 };
 
+enum vmxscope_written { VMXSCOPE_WRITE_FIELD = 0, VMXSCOPE_WRITE_MEM = 1 };
+
+/*
+ * One write, done by the thread of a vCPU that is held: a guest-state field or an entry control of vmcs02, which must be
+ * loaded, or 2, 4 or 8 bytes in a mem. EAGAIN: it was not held (any more). EIO: nothing was written.
+ */
+struct vmxscope_write {
+	__u32 slot;
+	__u32 what;			/* enum vmxscope_written */
+	__u32 field;			/* WRITE_FIELD: the encoding, one of setup's */
+	__u32 mem, offset, size;	/* WRITE_MEM: which, and of how many of its bytes; offset a multiple of size */
+	__u64 value;
+	__u64 before, after;		/* out: as read just before and just after */
+};
+
 #define VMXSCOPE_IOC_SETUP	_IOW('V', 0x01, struct vmxscope_setup)
 #define VMXSCOPE_IOC_RUN	_IOW('V', 0x02, struct vmxscope_run)
 #define VMXSCOPE_IOC_STATUS	_IOWR('V', 0x03, struct vmxscope_status)
 #define VMXSCOPE_IOC_PING	_IO('V', 0x04)
 #define VMXSCOPE_IOC_WATCH	_IOW('V', 0x05, struct vmxscope_watch)
 #define VMXSCOPE_IOC_MSRS	_IOR('V', 0x06, struct vmxscope_msrs)
+#define VMXSCOPE_IOC_WRITE	_IOWR('V', 0x07, struct vmxscope_write)
 
 #endif
