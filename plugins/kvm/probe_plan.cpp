@@ -126,8 +126,7 @@ core::Result<void> plan_state(const Btf& btf, ProbePlan& plan) {
         if (!*m) return tl::unexpected(m->error());
     for (const char* name : {"VCPU_EXREG_PDPTR", "VCPU_REG_PDPTR"})
         if (const auto bit = btf.enumerator(name); bit && !plan.pdptr_cache_bit) plan.pdptr_cache_bit = static_cast<unsigned>(*bit);
-    plan.loaded_vmcs.depth = 1;
-    plan.loaded_vmcs.offset[0] = static_cast<std::int32_t>(loaded->offset);
+    plan.loaded_vmcs = static_cast<std::int32_t>(loaded->offset);
     plan.vmcs_in_loaded = static_cast<std::int32_t>(vmcs->offset);
     plan.vmcs02 = static_cast<std::int32_t>(vmcs02->offset);
     return {};

@@ -90,7 +90,7 @@ struct ProbePlan {
     std::vector<StateMember> mem_members;  // one for each mem
     std::vector<std::optional<vmx::Field>> mem_fields;  // one for each mem: the one field of vmcs12 that it is, if it is that
     std::vector<std::uint16_t> fields;
-    vmxscope_chain loaded_vmcs{};
+    std::int32_t loaded_vmcs = 0;  // offsets, as vmxscope_setup has them
     std::int32_t vmcs_in_loaded = 0;
     std::int32_t vmcs02 = 0;
     std::optional<unsigned> pdptr_cache_bit;  // of regs_avail: VCPU_EXREG_PDPTR; clear = the cached PDPTRs mean nothing

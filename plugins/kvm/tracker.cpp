@@ -85,7 +85,10 @@ core::Result<void> Tracker::apply(const RawRecord& record) {
             apply_word(at, value, !status);
         } else {
             if (at >= plan_->fields.size()) return core::fail("A record of the module has a field that was not asked for.");
-            vmcs[static_cast<Field>(plan_->fields[at])] = status ? value_of(static_cast<std::uint8_t>(value), 0) : Value::of(value);
+            const auto field = static_cast<Field>(plan_->fields[at]);
+            vmcs[field] = status ? value_of(static_cast<std::uint8_t>(value), 0) : Value::of(value);
+            // The processor has it in no VMCS; the module does not try again to find out.
+            if (vmcs[field] == Value::unsupported()) vmcs_[0][field] = vmcs_[1][field] = Value::unsupported();
         }
     }
     return {};

@@ -12,67 +12,98 @@
 
 #define MAX_BASES 8
 
-/* One word of a piece of memory: where it is from one of a few addresses, and which of its bytes are the piece's. */
-struct step {
+/*
+ * Memory at an address that it shares with others (a base: the vCPU, or where pointers lead): a word of which the bytes of
+ * `mask` count, or, if `words` is not 0, so many whole ones.
+ */
+struct piece {
 	s32 offset;
 	u16 word;
-	u8 base;
-	u8 bytes;
+	u16 words;
+	u64 mask;
 };
 
-/* The memory that a hook looks at. The bases: the vCPU, then where pointers lead. */
+/* The memory that a hook looks at, by base; of each, first the pieces of single words. */
 struct look {
-	u32 nr_bases, nr_steps;
-	struct vmxscope_chain bases[MAX_BASES];
-	struct step steps[];
+	u32 nr_bases;
+	struct base {
+		struct vmxscope_chain chain;
+		u32 singles, runs;
+		u32 end;			/* the furthest byte from it that is read, and the word that it is in */
+	} bases[MAX_BASES];
+	struct piece pieces[];
 };
 
-static const u64 mask_of[9] = { 0, 0xff, 0xffff, 0xffffff, ~0u, 0xffffffffff, 0xffffffffffff, 0xffffffffffffff, ~0ull };
-
-/* The base that the piece's last offset is counted from; added if it is new. MAX_BASES: there is no room. */
-static u32 base_of(struct look *look, const struct vmxscope_chain *chain)
+static bool same_base(const struct vmxscope_chain *a, const struct vmxscope_chain *b)
 {
-	struct vmxscope_chain base = *chain;
-	u32 i;
+	return a->depth == b->depth && !memcmp(a->offset, b->offset, (a->depth - 1) * sizeof(a->offset[0]));
+}
 
-	base.offset[base.depth - 1] = 0;
-	base.reserved = 0;
-	for (i = base.depth; i < VMXSCOPE_CHAIN; i++)
-		base.offset[i] = 0;
-	for (i = 0; i < look->nr_bases; i++)
-		if (!memcmp(&look->bases[i], &base, sizeof(base)))
-			return i;
-	if (i < MAX_BASES)
-		look->bases[look->nr_bases++] = base;
-	return i;
+/* The bases of a hook's mems, each once, in the order of the first that needs it. */
+static int find_bases(struct session *s, const struct mems *mems, struct look *look)
+{
+	u32 i, b;
+
+	for (i = 0; i < mems->n; i++) {
+		const struct vmxscope_mem *m = &s->mems[mems->list[i]];
+		const struct vmxscope_chain *chain = &m->chain;
+		s32 offset = chain->offset[chain->depth - 1];
+
+		if (chain->depth > 1 && (offset < 0 || offset > VMXSCOPE_MAX_MEM_SIZE))
+			return -EINVAL;
+		for (b = 0; b < look->nr_bases && !same_base(&look->bases[b].chain, chain);)
+			b++;
+		if (b == MAX_BASES)
+			return -E2BIG;
+		if (b == look->nr_bases) {
+			look->bases[b].chain = *chain;
+			look->bases[b].chain.offset[chain->depth - 1] = 0;
+			look->nr_bases++;
+		}
+		look->bases[b].end = max(look->bases[b].end, offset + m->size + 8);
+	}
+	return 0;
+}
+
+#define SHORTEST_RUN 4	/* in words: below, one by one is quicker */
+
+/* Appends what the mem is of: a run, or single words. */
+static void add_mem(struct session *s, struct look *look, struct base *base, u32 *n, u16 mem, bool runs)
+{
+	const struct vmxscope_mem *m = &s->mems[mem];
+	u32 words = m->size / 8, run = words >= SHORTEST_RUN ? words : 0, at;
+	s32 offset = m->chain.offset[m->chain.depth - 1];
+
+	if (runs && run) {
+		look->pieces[(*n)++] = (struct piece){ offset, s->mem_words[mem], run };
+		base->runs++;
+	}
+	for (at = 8 * run; !runs && at < m->size; at += 8) {
+		u32 bytes = min(m->size - at, 8u);
+
+		look->pieces[(*n)++] = (struct piece){ offset + at, s->mem_words[mem] + at / 8, 0,
+						       bytes == 8 ? ~0ull : (1ull << 8 * bytes) - 1 };
+		base->singles++;
+	}
 }
 
 static struct look *make_look(struct session *s, const struct mems *mems)
 {
-	u32 i, done, words = 0;
-	struct look *look;
+	struct look *look = kvzalloc(struct_size(look, pieces, mems->n * (SHORTEST_RUN + 1)), GFP_KERNEL);
+	u32 i, b, n = 0;
+	int e;
 
-	for (i = 0; i < mems->n; i++)
-		words += round_up(s->mems[mems->list[i]].size, 8) / 8;
-	look = kvzalloc(struct_size(look, steps, words), GFP_KERNEL);
 	if (!look)
 		return ERR_PTR(-ENOMEM);
-	for (i = 0; i < mems->n; i++) {
-		const struct vmxscope_mem *m = &s->mems[mems->list[i]];
-		u32 base = base_of(look, &m->chain);
-
-		if (base == MAX_BASES) {
-			kvfree(look);
-			return ERR_PTR(-E2BIG);
-		}
-		for (done = 0; done < m->size; done += 8)
-			look->steps[look->nr_steps++] = (struct step){
-				.offset = m->chain.offset[m->chain.depth - 1] + done,
-				.word = s->mem_words[mems->list[i]] + done / 8,
-				.base = base,
-				.bytes = min(m->size - done, 8u),
-			};
+	e = find_bases(s, mems, look);
+	if (e) {
+		kvfree(look);
+		return ERR_PTR(e);
 	}
+	for (b = 0; b < 2 * look->nr_bases; b++)
+		for (i = 0; i < mems->n; i++)
+			if (same_base(&look->bases[b / 2].chain, &s->mems[mems->list[i]].chain))
+				add_mem(s, look, &look->bases[b / 2], &n, mems->list[i], b % 2);
 	return look;
 }
 
@@ -107,128 +138,198 @@ int make_told(struct session *s, struct slot *slot)
 	return 0;
 }
 
-static void forget(struct session *s, struct slot *slot)
+/* A record's changes are gathered behind its header: their values, then, behind the room for these, what they are. */
+#define ROOM (VMXSCOPE_MAX_CHANGES + VMXSCOPE_MAX_FIELDS)
+static_assert(sizeof(struct vmxscope_record) + ROOM * (sizeof(u64) + sizeof(u16)) <= VMXSCOPE_MAX_RECORD);
+
+static __always_inline u32 add(struct vmxscope_record *r, u32 n, u32 what, u64 value)
+{
+	((u64 *)(r + 1))[n] = value;
+	((u16 *)((u64 *)(r + 1) + ROOM))[n] = what;
+	return n + 1;
+}
+
+/* All that follow append to the record's n changes, and give how many there are then. */
+
+/* Everything is to be told again; of fields that the processor does not have, at once that it has them not. */
+static noinline u32 forget(struct session *s, struct slot *slot, struct vmxscope_record *r, u32 n)
 {
 	u64 *value = slot->told.all;
 	u32 i;
 
 	for (i = 0; i < told_values(s); i++)
 		value[i] = s->untold;
+	for_each_set_bit(i, s->unsupported, s->setup.nr_fields) {
+		slot->told.fields[0][i] = slot->told.fields[1][i] = s->unreadable;
+		n = add(r, n, i | VMXSCOPE_CHANGE_STATUS, VMXSCOPE_FIELD_UNSUPPORTED);
+	}
+	return n;
 }
 
-/* A record's changes while they are gathered: what they are lies behind the room for their values. */
-struct changes {
-	u64 *values;
-	u16 *what;
-	u32 n;
-};
-
-static __always_inline void add(struct changes *c, u32 what, u64 value)
-{
-	c->values[c->n] = value;
-	c->what[c->n++] = what;
-}
-
-/* A field of which nothing was told yet, or that cannot be read now: an unsupported one is not tried again. */
-static noinline void add_untold(struct session *s, u64 *told, u32 field, struct changes *c)
+/* A field that VMREAD did not give: once it is known that the processor does not have it, it is not tried again. */
+static noinline u32 add_refused(struct session *s, u64 *told, u32 field, struct vmxscope_record *r, u32 n)
 {
 	u64 value;
 	u8 status = vmread_field(s, field, &value);
 
 	if (status == VMXSCOPE_FIELD_READ) {
 		*told = value;
-		add(c, field, value);
-	} else {
-		*told = status == VMXSCOPE_FIELD_UNSUPPORTED ? s->unreadable : s->untold;
-		add(c, field | VMXSCOPE_CHANGE_STATUS, status);
+		return add(r, n, field, value);
 	}
+	*told = status == VMXSCOPE_FIELD_UNSUPPORTED ? s->unreadable : s->untold;
+	return add(r, n, field | VMXSCOPE_CHANGE_STATUS, status);
 }
 
 /* Of the VMCS that is_current_vmcs(), with interrupts off. */
-static void add_fields(struct session *s, u64 *told, u32 first, u32 n, struct changes *c)
+static __always_inline u32 add_fields(struct session *s, u64 *told, const struct listed *field, u32 nr,
+				      struct vmxscope_record *r, u32 n)
 {
-	const u16 *encoding = s->fields + first, *field = s->same_field + first, *end = field + n;
+	const struct listed *end = field + nr;
+	const u64 unreadable = s->unreadable;
 
-	for (; field < end; field++, encoding++) {
-		u64 last = told[*field];
+	for (; field < end; field++) {
+		u64 last = told[field->told];
 		unsigned long value;
 
-		if (last == s->unreadable)
+		if (last == unreadable)
 			continue;
-		if (unlikely(last == s->untold))
-			goto untold;
 		asm volatile goto("1: vmread %[encoding], %[value]\n\t"
-				   "jbe %l[untold]\n\t" _ASM_EXTABLE(1b, %l[untold])
-				   : [value] "=r"(value) : [encoding] "r"((unsigned long)*encoding) : "cc" : untold);
-		if (value == last)
+				   "jbe %l[refused]\n\t" _ASM_EXTABLE(1b, %l[refused])
+				   : [value] "=r"(value) : [encoding] "r"((unsigned long)field->encoding) : "cc" : refused);
+		if (likely(value == last))
 			continue;
-		told[*field] = value;
-		add(c, *field, value);
+		told[field->told] = value;
+		n = add(r, n, field->told, value);
 		continue;
-untold:
-		add_untold(s, &told[*field], *field, c);
+refused:
+		n = add_refused(s, &told[field->told], field->told, r, n);
 	}
+	return n;
 }
 
-/* Told of the first word of a piece, for all of it. */
-static noinline void add_unreadable(struct session *s, u64 *told, u32 word, struct changes *c)
+/* Told of the first word of a mem, for all of it. */
+static noinline u32 add_unreadable(struct session *s, u64 *told, u32 word, struct vmxscope_record *r, u32 n)
 {
+	u32 mem = 0;
+
+	while (s->mem_words[mem + 1] <= word)
+		mem++;
+	word = s->mem_words[mem];
 	if (told[word] == s->unreadable)
-		return;
+		return n;
 	told[word] = s->unreadable;
-	add(c, (VMXSCOPE_CHANGE_MEM + word) | VMXSCOPE_CHANGE_STATUS, VMXSCOPE_FIELD_FAULTED);
+	return add(r, n, (VMXSCOPE_CHANGE_MEM + word) | VMXSCOPE_CHANGE_STATUS, VMXSCOPE_FIELD_FAULTED);
 }
 
-static void add_state(struct session *s, const struct look *look, unsigned long vcpu, u64 *told, struct changes *c)
+static __always_inline u32 add_singles(struct session *s, unsigned long base, const struct piece *p, u32 nr, u64 *told,
+				       struct vmxscope_record *r, u32 n)
 {
-	const struct step *step = look->steps, *end = step + look->nr_steps;
-	unsigned long bases[MAX_BASES];
-	u64 value;
+	const struct piece *end = p + nr;
+
+	for (; p < end; p++) {
+		u64 value;
+
+		__get_kernel_nofault(&value, (u64 *)(base + p->offset), u64, fault);
+		value &= p->mask;
+		if (likely(value == told[p->word]))
+			continue;
+		told[p->word] = value;
+		n = add(r, n, VMXSCOPE_CHANGE_MEM + p->word, value);
+		continue;
+fault:
+		n = add_unreadable(s, told, p->word, r, n);
+	}
+	return n;
+}
+
+static __always_inline u32 add_run(struct session *s, unsigned long at, const struct piece *p, u64 *told,
+				   struct vmxscope_record *r, u32 n)
+{
+	unsigned long left = p->words;
+	u64 *last = told + p->word, value;
+	bool same;
+
+	while (left) {
+		asm volatile goto("1: repe cmpsq\n\t" _ASM_EXTABLE(1b, %l[fault])
+				   : "+S"(at), "+D"(last), "+c"(left), "=@cce"(same) : : "memory" : fault);
+		if (same)
+			break;
+		if (!peek(at - 8, &value))
+			goto fault;
+		last[-1] = value;
+		n = add(r, n, VMXSCOPE_CHANGE_MEM + (last - 1 - told), value);
+	}
+	return n;
+fault:
+	return add_unreadable(s, told, p->word, r, n);
+}
+
+/* Where nothing can be read: of all mems at a base. */
+static noinline u32 add_unreadables(struct session *s, const struct piece *p, u32 nr, u64 *told, struct vmxscope_record *r,
+				    u32 n)
+{
+	for (; nr; nr--, p++)
+		n = add_unreadable(s, told, p->word, r, n);
+	return n;
+}
+
+/*
+ * An address that is not the kernel's must never be touched: the fix-up is for holes in kernel memory, and under SMAP
+ * a fault on a user's address is fatal whatever is fixed up.
+ */
+static __always_inline bool find_base(unsigned long vcpu, const struct base *b, unsigned long *base)
+{
+	if (b->chain.depth == 1) {
+		*base = vcpu;
+		return true;
+	}
+	return follow(vcpu, &b->chain, base) && in_kernel(*base + b->end);
+}
+
+static __always_inline u32 add_state(struct session *s, const struct look *look, unsigned long vcpu, u64 *told,
+				     struct vmxscope_record *r, u32 n)
+{
+	const struct piece *piece = look->pieces;
+	const struct base *b = look->bases, *end = b + look->nr_bases;
 	u32 i;
 
-	for (i = 0; i < look->nr_bases; i++)
-		if (!follow(vcpu, &look->bases[i], &bases[i]))
-			bases[i] = 0;
-	for (; step < end; step++) {
-		unsigned long from = bases[step->base];
+	for (; b < end; b++) {
+		unsigned long base;
 
-		if (unlikely(!from || !peek(from + step->offset, &value))) {
-			add_unreadable(s, told, step->word, c);
+		if (unlikely(!find_base(vcpu, b, &base))) {
+			if (told[piece->word] != s->unreadable)
+				n = add_unreadables(s, piece, b->singles + b->runs, told, r, n);
+			piece += b->singles + b->runs;
 			continue;
 		}
-		value &= mask_of[step->bytes];
-		if (value == told[step->word])
-			continue;
-		told[step->word] = value;
-		add(c, VMXSCOPE_CHANGE_MEM + step->word, value);
+		n = add_singles(s, base, piece, b->singles, told, r, n);
+		piece += b->singles;
+		for (i = b->runs; i; i--, piece++)
+			n = add_run(s, base + piece->offset, piece, told, r, n);
 	}
+	return n;
 }
 
-/* In a hook's handler; `r` is the slot's scratch, with its header filled in. */
+/* In a hook's handler, interrupts off; `r` is the slot's scratch, with its header filled in. */
 void add_changes(struct session *s, const struct hook *hook, struct slot *slot, bool known, phys_addr_t pa,
 		 struct vmxscope_record *r)
 {
 	bool is_vmcs02 = r->flags & VMXSCOPE_REC_LEVEL2;
 	u32 first = is_vmcs02 ? hook->spec.first_l2 : hook->spec.first_l1;
-	u32 n = is_vmcs02 ? hook->spec.nr_l2 : hook->spec.nr_l1;
-	struct changes c = { .values = (u64 *)(r + 1), .what = (u16 *)((u64 *)(r + 1) + VMXSCOPE_MAX_CHANGES) };
-	unsigned long flags;
+	u32 nr = is_vmcs02 ? hook->spec.nr_l2 : hook->spec.nr_l1;
+	u32 n = 0;
 
 	if (unlikely(slot->afresh)) {
 		slot->afresh = false;
-		forget(s, slot);
+		n = forget(s, slot, r, n);
 		r->flags |= VMXSCOPE_REC_AFRESH;
 	}
-	if (n && known) {
-		local_irq_save(flags);
-		if (is_current_vmcs(pa)) {
-			r->flags |= VMXSCOPE_REC_IDENTIFIED;
-			add_fields(s, slot->told.fields[is_vmcs02], first, n, &c);
-		}
-		local_irq_restore(flags);
+	if (nr && known && is_current_vmcs(pa)) {
+		r->flags |= VMXSCOPE_REC_IDENTIFIED;
+		n = add_fields(s, slot->told.fields[is_vmcs02], s->listed + first, nr, r, n);
 	}
-	add_state(s, hook->look[is_vmcs02], slot->vcpu, slot->told.words, &c);
-	r->nr = c.n;
-	copy_words(c.values + c.n, c.what, (c.n + 3) / 4);
-	r->size = sizeof(*r) + c.n * sizeof(u64) + round_up(c.n * sizeof(u16), 8);
+	n = add_state(s, hook->look[is_vmcs02], slot->vcpu, slot->told.words, r, n);
+	r->nr = n;
+	copy_words((u64 *)(r + 1) + n, (u64 *)(r + 1) + ROOM, (n + 3) / 4);
+	r->size = sizeof(*r) + n * sizeof(u64) + round_up(n * sizeof(u16), 8);
 }

@@ -4,7 +4,6 @@
 #include <linux/slab.h>
 #include <linux/tracepoint.h>
 #include <linux/uaccess.h>
-#include <asm/tsc.h>
 
 #include "session.h"
 
@@ -18,11 +17,26 @@ static struct slot *find_slot(struct session *s, unsigned long vcpu)
 	return NULL;
 }
 
+/* What the thread on this processor ran when it last came by: one session is open at a time. */
+static DEFINE_PER_CPU(struct slot *, here);
+
+/* When no handler runs any more. */
+void forget_slots(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		per_cpu(here, cpu) = NULL;
+}
+
 /* AT_VMREAD and AT_VMWRITE have no vCPU in a register: it is the one that this thread runs. */
 static struct slot *slot_of_current(struct session *s)
 {
 	u32 i, n = smp_load_acquire(&s->nr_slots_used);
+	struct slot *slot = this_cpu_read(here);
 
+	if (likely(slot && READ_ONCE(slot->task) == current))
+		return slot;
 	for (i = 0; i < n; i++)
 		if (READ_ONCE(s->slots[i].task) == current)
 			return &s->slots[i];
@@ -60,8 +74,7 @@ static struct slot *add_slot(struct session *s, unsigned long vcpu)
 	return slot;
 }
 
-/* The slot of a vCPU that the current thread runs now; NULL for another VM's. */
-static struct slot *enter_slot(struct session *s, unsigned long vcpu)
+static noinline struct slot *look_for_slot(struct session *s, unsigned long vcpu)
 {
 	struct slot *slot;
 
@@ -72,28 +85,19 @@ static struct slot *enter_slot(struct session *s, unsigned long vcpu)
 		slot = add_slot(s, vcpu);
 	if (slot && slot->task != current)
 		set_task(s, slot);
+	if (slot)
+		this_cpu_write(here, slot);
 	return slot;
 }
 
-static void emit(struct slot *slot, struct vmxscope_record *r)
+/* The slot of a vCPU that the current thread runs now; NULL for another VM's. */
+static __always_inline struct slot *enter_slot(struct session *s, unsigned long vcpu)
 {
-	struct session *s = slot->session;
-	u64 used;
+	struct slot *slot = this_cpu_read(here);
 
-	r->slot = slot->index;
-	r->tid = task_pid_nr(current);
-	r->tsc = rdtsc_ordered();
-	r->lost = slot->lost;
-	used = ring_write(&s->ring, r);
-	if (!used) {
-		WRITE_ONCE(slot->lost, slot->lost + 1);
-		slot->afresh = true;
-	}
-	/* Waking here could be in the middle of anything: irq_work does it from a clean context. */
-	if (used > READ_ONCE(s->setup.watch.wake_at) && !READ_ONCE(s->waking)) {
-		WRITE_ONCE(s->waking, true);
-		irq_work_queue(&s->wake);
-	}
+	if (likely(slot && slot->vcpu == vcpu && slot->task == current && !READ_ONCE(s->closing)))
+		return slot;
+	return look_for_slot(s, vcpu);
 }
 
 void emit_simple(struct slot *slot, u16 type, u32 flags, u64 arg0, u64 arg1, u16 hook)
@@ -101,8 +105,11 @@ void emit_simple(struct slot *slot, u16 type, u32 flags, u64 arg0, u64 arg1, u16
 	struct vmxscope_record r = {
 		.size = sizeof(r), .type = type, .hook = hook, .flags = flags, .regs = { arg0, arg1 },
 	};
+	unsigned long irqs;
 
-	emit(slot, &r);
+	local_irq_save(irqs);
+	emit(slot->session, slot, &r);
+	local_irq_restore(irqs);
 }
 
 /* One register by its number in an instruction's encoding (SDM Vol. 2 table 2-2 with REX). */
@@ -167,35 +174,48 @@ static void add_image(struct session *s, const struct hook *hook, bool known, ph
 }
 
 /* `regs`: the registers at the hook; a tracepoint has none. */
-static void record_hook(struct hook *hook, struct slot *slot, const struct pt_regs *regs, bool known, bool is_vmcs02,
-			phys_addr_t pa)
+static __always_inline void begin_record(struct vmxscope_record *r, u16 type, struct hook *hook, struct slot *slot,
+					 const struct pt_regs *regs, bool is_vmcs02)
 {
-	struct session *s = hook->session;
-	struct vmxscope_record *r = slot->scratch;
+	r->size = sizeof(*r);
+	r->type = type;
+	r->hook = hook->index;
+	r->flags = is_vmcs02 ? VMXSCOPE_REC_LEVEL2 : 0;
+	r->first = r->nr = 0;
+	r->regs[0] = regs ? regs->di : slot->vcpu;
+	r->regs[1] = regs ? regs->si : 0;
+	r->regs[2] = regs ? regs->dx : 0;
+	r->regs[3] = regs ? regs->cx : 0;
+	r->regs[4] = regs ? regs->r8 : 0;
+	r->regs[5] = regs ? regs->ax : 0;
+}
 
-	*r = (struct vmxscope_record){
-		.size = sizeof(*r),
-		.type = hook->spec.flags & VMXSCOPE_HOOK_CHANGES ? VMXSCOPE_REC_CHANGES : VMXSCOPE_REC_HOOK,
-		.hook = hook - s->hooks,
-		.flags = is_vmcs02 ? VMXSCOPE_REC_LEVEL2 : 0,
-		.regs = { slot->vcpu },
-	};
-	if (regs) {
-		r->regs[0] = regs->di;
-		r->regs[1] = regs->si;
-		r->regs[2] = regs->dx;
-		r->regs[3] = regs->cx;
-		r->regs[4] = regs->r8;
-		r->regs[5] = regs->ax;
-	}
-	if (hook->spec.flags & VMXSCOPE_HOOK_CHANGES) {
-		add_changes(s, hook, slot, known, pa, r);
-	} else {
-		add_mems(s, hook, slot->vcpu, r);
-		if (hook->spec.flags & VMXSCOPE_HOOK_IMAGE)
-			add_image(s, hook, known, pa, r);
-	}
-	emit(slot, r);
+static void record_all(struct hook *hook, struct slot *slot, const struct pt_regs *regs, bool known, bool is_vmcs02,
+		       phys_addr_t pa)
+{
+	struct vmxscope_record *r = slot->scratch;
+	unsigned long flags;
+
+	begin_record(r, VMXSCOPE_REC_HOOK, hook, slot, regs, is_vmcs02);
+	add_mems(slot->session, hook, slot->vcpu, r);
+	if (hook->spec.flags & VMXSCOPE_HOOK_IMAGE)
+		add_image(slot->session, hook, known, pa, r);
+	local_irq_save(flags);
+	emit(slot->session, slot, r);
+	local_irq_restore(flags);
+}
+
+static __always_inline void record_changes(struct hook *hook, struct slot *slot, const struct pt_regs *regs, bool known,
+					   bool is_vmcs02, phys_addr_t pa)
+{
+	struct vmxscope_record *r = slot->scratch;
+	unsigned long flags;
+
+	begin_record(r, VMXSCOPE_REC_CHANGES, hook, slot, regs, is_vmcs02);
+	local_irq_save(flags);
+	add_changes(slot->session, hook, slot, known, pa, r);
+	emit(slot->session, slot, r);
+	local_irq_restore(flags);
 }
 
 static void fire(struct hook *hook, unsigned long vcpu, const struct pt_regs *regs)
@@ -209,8 +229,10 @@ static void fire(struct hook *hook, unsigned long vcpu, const struct pt_regs *re
 		return;
 	known = loaded_vmcs(s, slot, &pa, &is_vmcs02);
 	is_vmcs02 &= known;
-	if ((is_vmcs02 || !(hook->spec.flags & VMXSCOPE_HOOK_LEVEL2)) && !(hook->spec.flags & VMXSCOPE_HOOK_SILENT))
-		record_hook(hook, slot, regs, known, is_vmcs02, pa);
+	if (hook->spec.flags & VMXSCOPE_HOOK_CHANGES)
+		record_changes(hook, slot, regs, known, is_vmcs02, pa);
+	else if ((is_vmcs02 || !(hook->spec.flags & VMXSCOPE_HOOK_LEVEL2)) && !(hook->spec.flags & VMXSCOPE_HOOK_SILENT))
+		record_all(hook, slot, regs, known, is_vmcs02, pa);
 	WRITE_ONCE(slot->raised, slot->raised | (is_vmcs02 ? hook->spec.raise_l2 : hook->spec.raise_l1));
 	if (hook->spec.flags & VMXSCOPE_HOOK_PRE_ENTRY)
 		hold_if_wanted(slot);

@@ -33,7 +33,7 @@ static int check_setup(const struct vmxscope_setup *c)
 		return -E2BIG;
 	if (!is_power_of_2(c->ring_bytes) || c->ring_bytes < VMXSCOPE_MIN_RING || c->ring_bytes > VMXSCOPE_MAX_RING)
 		return -EINVAL;
-	if (!chain_ok(&c->loaded_vmcs) || !c->watchdog_ms || c->flags & ~VMXSCOPE_SETUP_WRITES)
+	if (!c->watchdog_ms || c->flags & ~VMXSCOPE_SETUP_WRITES)
 		return -EINVAL;
 	return 0;
 }
@@ -122,7 +122,7 @@ static void lay_out(struct session *s)
 	for (i = 0; i < s->setup.nr_fields; i++) {
 		for (j = 0; s->fields[j] != s->fields[i];)
 			j++;
-		s->same_field[i] = j;
+		s->listed[i] = (struct listed){ s->fields[i], j };
 	}
 }
 
@@ -153,7 +153,7 @@ static void free_parts(struct session *s)
 	kvfree(s->mems);
 	kvfree(s->mem_words);
 	kvfree(s->fields);
-	kvfree(s->same_field);
+	kvfree(s->listed);
 	bitmap_free(s->unsupported);
 	ring_free(&s->ring);
 	s->slots = NULL;
@@ -163,7 +163,7 @@ static void free_parts(struct session *s)
 	s->mems = NULL;
 	s->mem_words = NULL;
 	s->fields = NULL;
-	s->same_field = NULL;
+	s->listed = NULL;
 	s->unsupported = NULL;
 }
 
@@ -198,12 +198,12 @@ static int take_lists(struct session *s)
 	s->mems = kvcalloc(max(c->nr_mems, 1u), sizeof(*s->mems), GFP_KERNEL);
 	s->mem_words = kvcalloc(c->nr_mems + 1, sizeof(*s->mem_words), GFP_KERNEL);
 	s->fields = kvcalloc(max(c->nr_fields, 1u), sizeof(*s->fields), GFP_KERNEL);
-	s->same_field = kvcalloc(max(c->nr_fields, 1u), sizeof(*s->same_field), GFP_KERNEL);
+	s->listed = kvcalloc(max(c->nr_fields, 1u), sizeof(*s->listed), GFP_KERNEL);
 	s->hooks = kvcalloc(c->nr_hooks, sizeof(*s->hooks), GFP_KERNEL);
 	s->kps = kvcalloc(c->nr_hooks, sizeof(*s->kps), GFP_KERNEL);
 	s->krps = kvcalloc(c->nr_hooks, sizeof(*s->krps), GFP_KERNEL);
 	s->unsupported = bitmap_zalloc(max(c->nr_fields, 1u), GFP_KERNEL);
-	if (!s->mems || !s->mem_words || !s->fields || !s->same_field || !s->hooks || !s->kps || !s->krps || !s->unsupported)
+	if (!s->mems || !s->mem_words || !s->fields || !s->listed || !s->hooks || !s->kps || !s->krps || !s->unsupported)
 		return -ENOMEM;
 	if (copy_from_user(s->mems, u64_to_user_ptr(c->mems), c->nr_mems * sizeof(*s->mems)) ||
 	    copy_from_user(s->fields, u64_to_user_ptr(c->fields), c->nr_fields * sizeof(*s->fields)))
@@ -215,6 +215,7 @@ static int take_lists(struct session *s)
 	s->unreadable = get_random_u64();
 	for (i = 0; !e && i < c->nr_hooks; i++) {
 		s->hooks[i].session = s;
+		s->hooks[i].index = i;
 		if (copy_from_user(&s->hooks[i].spec, &from[i], sizeof(*from)))
 			return -EFAULT;
 		e = check_hook(s, &s->hooks[i].spec);
@@ -247,6 +248,7 @@ static void stop_watching(struct session *s)
 	let_all_go(s);
 	remove_hooks(s, 0);
 	let_all_go(s);
+	forget_slots();
 	wait_event(s->idle, !atomic_read(&s->queued));
 	irq_work_sync(&s->wake);
 	synchronize_rcu_tasks();

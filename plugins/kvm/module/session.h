@@ -14,6 +14,8 @@
 #include <linux/task_work.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
+#include <asm/asm.h>
+#include <asm/tlbflush.h>
 
 #include "vmxscope_uapi.h"
 
@@ -62,13 +64,16 @@ struct slot {
 	void *scratch;				/* a record while it is being made; VMXSCOPE_MAX_RECORD bytes */
 	bool afresh;				/* `told` no longer holds */
 	struct told told;
-	unsigned long known_vmcs[2];		/* struct vmcs * that was found valid, of vmcs01 and vmcs02 */
-	phys_addr_t known_pa[2];
+	struct known_vmcs {			/* struct loaded_vmcs and vmcs that were found valid, of vmcs01 and vmcs02 */
+		unsigned long loaded, vmcs;
+		phys_addr_t pa;
+	} known[2];
 };
 
 struct hook {
 	struct session *session;
 	struct vmxscope_hook spec;
+	u16 index;
 	bool placed;
 	struct mems {
 		u16 *list;
@@ -79,6 +84,11 @@ struct hook {
 		struct kprobe kp;
 		struct kretprobe krp;
 	};
+};
+
+/* A field of setup's: its encoding, and by which place it is told of (the first of the same encoding). */
+struct listed {
+	u16 encoding, told;
 };
 
 struct session {
@@ -92,7 +102,7 @@ struct session {
 	struct vmxscope_mem *mems;
 	u16 *mem_words;				/* nr_mems + 1: the first word of each, and how many there are */
 	u16 *fields;
-	u16 *same_field;			/* the first place of the same encoding */
+	struct listed *listed;			/* the same, with the first place of the same encoding */
 	u64 untold, unreadable;			/* in struct told */
 	unsigned long *unsupported;		/* fields that answered VMfailValid once: not asked again */
 	struct slot *slots;
@@ -134,13 +144,12 @@ static inline void copy_words(void *to, const void *from, unsigned long words)
 /* ring.c */
 int ring_init(struct ring *ring, u32 bytes);
 void ring_free(struct ring *ring);
-u64 ring_write(struct ring *ring, const struct vmxscope_record *record);
+void emit(struct session *s, struct slot *slot, struct vmxscope_record *r);
 u64 ring_used(const struct ring *ring);
 
 /* vmcs.c */
 bool follow(unsigned long vcpu, const struct vmxscope_chain *chain, unsigned long *address);
-bool loaded_vmcs(struct session *s, struct slot *slot, phys_addr_t *pa, bool *is_vmcs02);
-bool is_current_vmcs(phys_addr_t expected);
+bool learn_vmcs(struct session *s, struct known_vmcs *known, unsigned long loaded);
 u8 vmread_field(struct session *s, u32 field, u64 *value);
 bool read_image(struct session *s, phys_addr_t expected, u32 first, u32 n, u64 *values, u8 *status);
 
@@ -151,6 +160,36 @@ int check_write(const struct session *s, const struct vmxscope_write *c);
 void do_write(struct slot *slot, struct write_request *request);
 int write_held(struct session *s, struct vmxscope_write __user *arg);
 
+/* Is the current VMCS the one at `expected`? Interrupts must be off from here to the last VMREAD that relies on it. */
+static __always_inline bool is_current_vmcs(phys_addr_t expected)
+{
+	u64 current_pa;
+
+	if (!(cr4_read_shadow() & X86_CR4_VMXE))
+		return false;
+	asm volatile goto("1: vmptrst %0\n\t" _ASM_EXTABLE(1b, %l[fault]) : "=m"(current_pa) : : "cc" : fault);
+	return current_pa == expected;
+fault:
+	return false;
+}
+
+/* Which VMCS KVM says is loaded for this vCPU: its physical address, and whether it is vmcs02. */
+static __always_inline bool loaded_vmcs(struct session *s, struct slot *slot, phys_addr_t *pa, bool *is_vmcs02)
+{
+	struct known_vmcs *known;
+	u64 loaded, vmcs;
+
+	if (!peek(slot->vcpu + s->setup.loaded_vmcs, &loaded))
+		return false;
+	*is_vmcs02 = loaded == slot->vcpu + s->setup.vmcs02;
+	known = &slot->known[*is_vmcs02];
+	if (unlikely(loaded != known->loaded || !peek(loaded + s->setup.vmcs_in_loaded, &vmcs) || vmcs != known->vmcs) &&
+	    !learn_vmcs(s, known, loaded))
+		return false;
+	*pa = known->pa;
+	return true;
+}
+
 /* changes.c */
 int make_told(struct session *s, struct slot *slot);
 int make_looks(struct session *s, struct hook *hook);
@@ -160,6 +199,7 @@ void add_changes(struct session *s, const struct hook *hook, struct slot *slot, 
 /* hooks.c */
 int place_hooks(struct session *s, u32 sets);
 void remove_hooks(struct session *s, u32 keep_sets);
+void forget_slots(void);
 u32 missed_hits(struct session *s);
 void emit_simple(struct slot *slot, u16 type, u32 flags, u64 arg0, u64 arg1, u16 hook);
 

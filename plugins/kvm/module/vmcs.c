@@ -20,42 +20,23 @@ bool follow(unsigned long vcpu, const struct vmxscope_chain *chain, unsigned lon
 		if (!peek(at, &at) || !in_kernel(at))
 			return false;
 		at += chain->offset[i];
+		/* Beyond the end of the address space would be user space. */
+		if (!in_kernel(at))
+			return false;
 	}
 	*address = at;
 	return true;
 }
 
-/* Which VMCS KVM says is loaded for this vCPU: its physical address, and whether it is vmcs02. */
-bool loaded_vmcs(struct session *s, struct slot *slot, phys_addr_t *pa, bool *is_vmcs02)
+/* A struct loaded_vmcs, or what it points to, that was not seen yet. */
+bool learn_vmcs(struct session *s, struct known_vmcs *known, unsigned long loaded)
 {
-	unsigned long at;
-	u64 loaded, vmcs;
+	u64 vmcs;
 
-	if (!follow(slot->vcpu, &s->setup.loaded_vmcs, &at) || !peek(at, &loaded) || !in_kernel(loaded))
+	if (!in_kernel(loaded) || !peek(loaded + s->setup.vmcs_in_loaded, &vmcs) || !virt_addr_valid((void *)vmcs))
 		return false;
-	*is_vmcs02 = loaded == slot->vcpu + s->setup.vmcs02;
-	if (!peek(loaded + s->setup.vmcs_in_loaded, &vmcs))
-		return false;
-	if (slot->known_vmcs[*is_vmcs02] != vmcs) {
-		if (!virt_addr_valid((void *)vmcs))
-			return false;
-		slot->known_vmcs[*is_vmcs02] = vmcs;
-		slot->known_pa[*is_vmcs02] = virt_to_phys((void *)vmcs);
-	}
-	*pa = slot->known_pa[*is_vmcs02];
+	*known = (struct known_vmcs){ .loaded = loaded, .vmcs = vmcs, .pa = virt_to_phys((void *)vmcs) };
 	return true;
-}
-
-static bool vmptrst(u64 *pa)
-{
-	bool ok = true;
-
-	asm volatile("1: vmptrst %0\n\t"
-		     "jmp 3f\n"
-		     "2: movb $0, %1\n"
-		     "3:\n\t" _ASM_EXTABLE(1b, 2b)
-		     : "=m"(*pa), "+q"(ok) : : "cc", "memory");
-	return ok;
 }
 
 /* VMREAD's three answers (SDM 31.2): ZF = VMfailValid (no such field), CF = VMfailInvalid (no current VMCS). */
@@ -92,14 +73,6 @@ refused:
 	return false;
 }
 
-/* Is the current VMCS the one at `expected`? Interrupts must be off from here to the last VMREAD that relies on it. */
-bool is_current_vmcs(phys_addr_t expected)
-{
-	u64 current_pa = ~0ull;
-
-	return (cr4_read_shadow() & X86_CR4_VMXE) && vmptrst(&current_pa) && current_pa == expected;
-}
-
 /*
  * One of setup's fields, of the current VMCS. A VMREAD of an unsupported one leaves 12 in the VM-instruction error field:
  * each is tried once a session.
@@ -132,7 +105,7 @@ bool read_image(struct session *s, phys_addr_t expected, u32 first, u32 n, u64 *
 	local_irq_save(flags);
 	identified = is_current_vmcs(expected);
 	for (i = 0; identified && i < n; i++)
-		status[i] = vmread_field(s, s->same_field[first + i], &values[i]);
+		status[i] = vmread_field(s, s->listed[first + i].told, &values[i]);
 	local_irq_restore(flags);
 	return identified;
 }

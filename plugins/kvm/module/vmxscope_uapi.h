@@ -96,13 +96,14 @@ struct vmxscope_setup {
 	__u32 nr_hooks, nr_mems, nr_fields, nr_slots;
 	__u64 mems;			/* struct vmxscope_mem * */
 	__u64 fields;			/* __u16 *: VMCS encodings of an image, in order */
-	struct vmxscope_chain loaded_vmcs; /* address of vcpu_vmx.loaded_vmcs */
+	__s32 loaded_vmcs;		/* offset of vcpu_vmx.loaded_vmcs from the vCPU */
 	__s32 vmcs_in_loaded;		/* offsetof(struct loaded_vmcs, vmcs) */
 	__s32 vmcs02;			/* offset of nested.vmcs02 from the vCPU */
 	__u32 ring_bytes;		/* power of two */
 	__u32 armed;			/* stop classes of a vCPU when it is first seen */
 	__u32 watchdog_ms;		/* held vCPUs run on when no ioctl came for so long */
 	__u32 flags;			/* VMXSCOPE_SETUP_* */
+	__u32 reserved;
 	struct vmxscope_watch watch;	/* the hooks, and which of them to begin with */
 };
 
@@ -161,7 +162,7 @@ enum vmxscope_released { VMXSCOPE_BY_AGENT = 0, VMXSCOPE_BY_KILL = 1, VMXSCOPE_B
  * many __u8 enum vmxscope_field_status, rounded up to 8, of the fields from record.first on.
  *
  * For REC_CHANGES: record.nr __u64 values, then as many __u16 of what they are, rounded up to 8:
- * the index of a field of the loaded VMCS, or CHANGE_MEM + that of a word (8 bytes) of all mems in setup order, each
+ * the index of a field of the loaded VMCS (that it is unsupported holds for both), or CHANGE_MEM + that of a word (8 bytes) of all mems in setup order, each
  * beginning with a word of its own. With CHANGE_STATUS there is no value but a status instead: of the field, enum
  * vmxscope_field_status; of the mem that begins with that word, that it cannot be read.
  */

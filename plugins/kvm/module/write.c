@@ -60,7 +60,6 @@ static int write_field(struct slot *slot, struct vmxscope_write *c)
 
 	for (field = 0; s->fields[field] != c->field;)
 		field++;
-	field = s->same_field[field];
 	local_irq_save(flags);
 	if (loaded_vmcs(s, slot, &pa, &is_vmcs02) && is_vmcs02 && is_current_vmcs(pa) &&
 	    vmread_field(s, field, &c->before) == VMXSCOPE_FIELD_READ && vmwrite(c->field, c->value) &&
