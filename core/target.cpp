@@ -62,6 +62,11 @@ bool matches(StepKind step, nested::Kind kind) {
     return false;
 }
 
+int level_after(nested::Kind kind) {
+    using enum nested::Kind;
+    return kind == NestedEntry || kind == L2Entry || kind == L2Exit ? 2 : 1;
+}
+
 std::string_view name_of(VcpuState s) {
     return kStateNames[static_cast<std::size_t>(s)];
 }
@@ -105,6 +110,10 @@ Result<std::vector<std::byte>> Target::past(std::uint64_t from) {
 
 Result<void> Target::resume_back(std::optional<StepKind>, std::optional<std::uint32_t>) {
     return fail("This target cannot go back: a guest runs only forward.", "A recording of it can (vmxscopectl record).");
+}
+
+Result<void> Target::go_to(std::uint64_t) {
+    return resume_back({}, {});
 }
 
 Result<void> Target::record(const RecordSettings&) {

@@ -28,6 +28,7 @@ inline constexpr StepKind kTransitionSteps[] = {StepKind::Transition, StepKind::
 std::string_view name_of(StepKind k);  // "transition"
 std::optional<StepKind> step_kind_by_name(std::string_view name);
 bool matches(StepKind step, nested::Kind kind);
+int level_after(nested::Kind kind);  // 1 or 2: who runs, or runs next, once that has been crossed
 
 enum class VcpuState : std::uint8_t {
     Held,     // stopped before its next VM-entry (or at an earlier transition not yet shown)
@@ -98,7 +99,7 @@ struct TargetCapabilities {
 /// What a target can do besides being stepped. What it cannot, its calls refuse with a sentence.
 enum class Ability : std::uint8_t {
     Transitions,   // its stops are transitions, with both VMCSs (else Instructions)
-    Back,          // resume_back()
+    Back,          // resume_back(), go_to()
     Record,        // record()
     Evidence,      // set_evidence()
     Capabilities,  // capabilities()
@@ -122,6 +123,7 @@ class Abilities {
     }
     constexpr bool has(Ability a) const { return bits_ & bit(a); }
     constexpr Abilities with(Ability a) const { return from(bits_ | bit(a)); }
+    constexpr Abilities without(Abilities some) const { return from(bits_ & ~some.bits_); }
     constexpr bool operator==(const Abilities&) const = default;
 
   private:
@@ -193,6 +195,8 @@ class Target {
     /// Lets it go back, which a recording can: to the next transition of that kind before the one where it is, of one vCPU or
     /// of any; without a kind, to the beginning. wait() then reports it.
     virtual Result<void> resume_back(std::optional<StepKind> step, std::optional<std::uint32_t> vcpu);
+    /// Of the same targets: to the transition of that number. wait() then reports it.
+    virtual Result<void> go_to(std::uint64_t seq);
 
     /// To be called while held: from the next resume() to the next stop vCPUs are watched as a recording wants it, cheaply.
     virtual Result<void> record(const RecordSettings& settings);

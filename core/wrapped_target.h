@@ -27,6 +27,7 @@ class WrappedTarget : public Target {
     Result<void> resume_back(std::optional<StepKind> step, std::optional<std::uint32_t> vcpu) override {
         return explained(inner_->resume_back(step, vcpu));
     }
+    Result<void> go_to(std::uint64_t seq) override { return explained(inner_->go_to(seq)); }
     Result<void> record(const RecordSettings& settings) override { return explained(inner_->record(settings)); }
     Result<void> set_evidence(nested::EvidenceScope scope) override { return explained(inner_->set_evidence(scope)); }
     Result<TargetCapabilities> capabilities() override { return explained(inner_->capabilities()); }
@@ -63,6 +64,7 @@ class WrappedTarget : public Target {
 
   protected:
     Target& inner() { return *inner_; }
+    const Target& inner() const { return *inner_; }
     /// What is known of why a call failed; empty = no more than its own error.
     virtual std::optional<Error> explanation() const { return std::nullopt; }
 

@@ -92,7 +92,7 @@ int step_back(Stepper& stepper, const Options& o) {
 /// Steps until the expression holds. A recording is searched instead.
 core::Result<std::uint64_t> run_until(Stepper& stepper, const core::query::Query& query) {
     core::Target& target = stepper.target();
-    if (target.can(core::Ability::Back)) {
+    if (is_recording(target)) {
         const auto seen = Seen::of(target);
         if (!seen) return tl::unexpected(seen.error());
         return found_from(seen->line(), stepper.last_stop().seq, query, core::Way::Forth);
@@ -149,9 +149,9 @@ int step(const core::Backends& backends, const Options& o) {
     stepper->choose_vcpu(o.vcpu);
     // Attaching gives what is usual; setting it again would cost a round trip.
     const auto scope = *nested::evidence_scope_by_name(o.evidence);
-    if (scope == nested::EvidenceScope::All && !stepper->target().can(core::Ability::Back))
+    if (scope == nested::EvidenceScope::All && !is_recording(stepper->target()))
         remark("Placing a probe at every VMREAD and VMWRITE of KVM's; in a lab that takes a minute.");
-    if (scope != nested::EvidenceScope::Pdptrs && !stepper->target().can(core::Ability::Back))
+    if (scope != nested::EvidenceScope::Pdptrs && !is_recording(stepper->target()))
         if (const auto set = stepper->target().set_evidence(scope); !set) return complain(set.error());
     const int status = run_steps(*stepper, o, until);
     const auto left = stepper->target().detach();

@@ -10,6 +10,11 @@
 
 namespace vmxscope::app {
 
+/// It goes back, and of what was not watched nothing can be gathered any more.
+inline bool is_recording(const core::Target& target) {
+    return target.can(core::Ability::Back) && !target.can(core::Ability::Evidence);
+}
+
 /// How one run ended.
 struct Stopped {
     core::Stop stop;

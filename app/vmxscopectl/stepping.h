@@ -29,7 +29,7 @@ class Stepping {
     core::Result<Next> ask_query(core::Way way);
     core::Result<Next> look_at(std::uint64_t seq);
     core::Result<Next> fields();
-    bool recorded() const { return stepper_.target().can(core::Ability::Back); }
+    bool recorded() const { return is_recording(stepper_.target()); }
 
     Stepper& stepper_;
     Seen seen_;

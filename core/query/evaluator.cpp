@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/query/names.h"
+
 namespace vmxscope::core::query {
 namespace {
 
@@ -240,6 +242,23 @@ std::optional<std::string> Evaluator::text(const Row& row) {
 
 Truth Watch::take(const nested::Transition& t, const trace::Digest& digest) {
     return evaluator_.truth({&digest, moments_.take(digest), &t});
+}
+
+bool may_hold(const Query& query, nested::Kind kind) {
+    // Everything but what the kind alone decides becomes a value of a whole transition, and there is none: unknown.
+    Program program = query.program();
+    for (Op& op : program.code) {
+        const bool by_kind = op.code == Code::Digests && (op.source->digests == name_by("kind")->source.digests ||
+                                                          op.source->digests == name_by("level")->source.digests);
+        if (op.code == Code::Digests && !by_kind) op.code = Code::Whole;
+        if (op.code == Code::Known || op.code == Code::Unknown) op.index = 1;
+    }
+    std::vector<Lane> stack(program.depth);
+    trace::Digest digest;
+    digest.kind = kind;
+    const Batch batch{{&digest, 1}, {}, nullptr, 0, 1};
+    const Lane& result = Machine(program, batch, stack).run(0);
+    return !result.known[0] || result.bits[0];
 }
 
 Cell constant_value(const Program& program, std::size_t begin) {

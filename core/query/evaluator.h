@@ -57,6 +57,9 @@ class Watch {
     Moments moments_;
 };
 
+/// May the condition hold for a transition of this kind? True also where only the transition itself could tell.
+bool may_hold(const Query& query, nested::Kind kind);
+
 /// What code from `begin` on leaves, when it loads nothing.
 Cell constant_value(const Program& program, std::size_t begin);
 

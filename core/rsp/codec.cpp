@@ -25,8 +25,8 @@ std::optional<unsigned> digit(char c) {
 
 }  // namespace
 
-std::string frame(std::string_view payload) {
-    std::string out = "$";
+std::string frame(std::string_view payload, char begin) {
+    std::string out(1, begin);
     out.reserve(payload.size() + 4);
     for (char c : payload) {
         if (needs_escape(c)) {

@@ -14,8 +14,9 @@ namespace vmxscope::core::rsp {
 /// No packet's payload is longer than this, in either direction, as it crosses the wire (PacketSize=20000).
 inline constexpr std::size_t kMaxPacket = 0x20000;
 
-/// `payload` ready to send: "$…#cs", with '#', '$', '}' and '*' escaped. Its escaped form must fit kMaxPacket.
-std::string frame(std::string_view payload);
+/// `payload` ready to send: "$…#cs", with '#', '$', '}' and '*' escaped. Its escaped form must fit kMaxPacket. A
+/// notification begins with '%'.
+std::string frame(std::string_view payload, char begin = '$');
 
 /// How many bytes at the start of `payload` fit into `room` bytes once escaped.
 std::size_t fitting_prefix(std::string_view payload, std::size_t room);

@@ -48,6 +48,10 @@ void Connection::send_interrupt() {
     queue("\x03");
 }
 
+void Connection::notify(std::string_view payload) {
+    queue(frame(payload, '%'));
+}
+
 void Connection::queue(std::string_view bytes) {
     if (!lost_.empty()) return;
     if (out_.empty()) progress_ = steady_clock::now();
@@ -82,10 +86,15 @@ void Connection::read_some() {
     }
 }
 
+short Connection::events() const {
+    return static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT));
+}
+
 bool Connection::pump(milliseconds limit) {
     if (!lost_.empty()) return false;
-    pollfd p{fd_.get(), static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT)), 0};
-    if (::poll(&p, 1, static_cast<int>(limit.count())) > 0 && (p.revents & ~POLLOUT) != 0) read_some();
+    pollfd p{fd_.get(), events(), 0};
+    if (limit.count() == 0 || (::poll(&p, 1, static_cast<int>(limit.count())) > 0 && (p.revents & ~POLLOUT) != 0))
+        read_some();
     // What the peer sent before it went is still in the socket, so a failing write must not come before the read.
     write_some();
     return lost_.empty();

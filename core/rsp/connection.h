@@ -19,9 +19,13 @@ class Connection {
     /// Sends a packet, as far as the socket takes it now; pump() sends the rest.
     void send(std::string_view payload);
     void send_interrupt();  // 0x03
+    void notify(std::string_view payload);  // a notification: neither acked nor repeated
 
     /// Moves bytes both ways; returns as soon as something came, or after `limit`. False once the connection is lost.
     bool pump(std::chrono::milliseconds limit);
+    int fd() const { return fd_.get(); }
+    /// What poll() is to wait for.
+    short events() const;
     /// Waits until everything is sent; false when it is not within `limit`.
     bool flush(std::chrono::milliseconds limit);
     /// The peer reads the end of the connection after what was sent; what it still sends can be read.

@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <fstream>
 #include <memory>
 
 namespace vmxscope::core::rsp {
@@ -288,6 +289,25 @@ Listener::~Listener() {
 
 void Listener::remove_file() {
     if (fd_ && endpoint_.kind == Endpoint::Kind::Unix) ::unlink(endpoint_.path.c_str());
+}
+
+std::string peer_of(int fd) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return "Another client";
+    if (address.ss_family == AF_UNIX) {
+        ucred who{};
+        socklen_t length = sizeof who;
+        if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length) != 0 || who.pid <= 0) return "Another client";
+        std::string name;
+        std::getline(std::ifstream(fmt::format("/proc/{}/comm", who.pid)), name);
+        return fmt::format("{} (process {})", name.empty() ? "A client" : name, who.pid);
+    }
+    char host[NI_MAXHOST] = "", port[NI_MAXSERV] = "";
+    if (::getnameinfo(reinterpret_cast<sockaddr*>(&address), size, host, sizeof host, port, sizeof port,
+                      NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return "Another client";
+    return fmt::format("The client at {}:{}", host, port);
 }
 
 }  // namespace vmxscope::core::rsp

@@ -59,4 +59,8 @@ class Listener {
 /// Tcp: loopback only, unless `trust_network`.
 Result<Listener> listen_on(const Endpoint& endpoint, const ListenOptions& options = {});
 
+/// Who is at the other end of a connected socket, to begin a sentence: "gdb (process 1234)", "The client at
+/// 127.0.0.1:40112".
+std::string peer_of(int fd);
+
 }  // namespace vmxscope::core::rsp

@@ -12,10 +12,13 @@
 namespace vmxscope::core::rsp {
 
 struct MonitorCommand {
-    enum class Verb : std::uint8_t { Help, Info, Pdptr, Fields, Step, Stepi, Evidence, Space };
+    enum class Verb : std::uint8_t {
+        Help, Info, Pdptr, Fields, Step, Stepi, Evidence, Space, Break, Breaks, Delete, Goto, Back, Ledger
+    };
     Verb verb = Verb::Help;
-    StepKind kind = StepKind::Transition;  // of Step and Stepi
-    std::string text;                      // of Fields: the regular expression; of Help: the command, or ""
+    StepKind kind = StepKind::Transition;  // of Step, Stepi and Back
+    std::uint64_t number = 0;              // of Delete: a break's; of Goto: a transition's
+    std::string text;                      // of Fields: the regular expression; of Break: the condition; of Help: the command, or ""
     nested::EvidenceScope scope = nested::EvidenceScope::Pdptrs;  // of Evidence
     std::optional<Space> space = {};                              // of Space; empty: that of the level that runs
 };
@@ -26,11 +29,10 @@ Result<MonitorCommand> parse_monitor(std::string_view text);
 /// `monitor help`, or `monitor help COMMAND`.
 Result<std::string> help_text(std::string_view command);
 
-/// The answer to every command but those that the session carries out: Step, Stepi and Space. `newest` is the selected
-/// vCPU's, null = none yet.
+/// The answer to every command but those that the session carries out. `newest` is the selected vCPU's, null = none yet.
 Result<std::string> monitor_text(const MonitorCommand& command, Target& target, const nested::Transition* newest);
 
-/// What a `monitor step` came to; `gave_up` = it was interrupted for taking too long.
+/// What a `monitor step`, `back` or `goto` came to; `gave_up` = it was interrupted for taking too long.
 std::string step_text(Target& target, const Stop& stop, StepKind kind, bool gave_up);
 
 std::string step_kinds();                  // "transition, nested, entry, exit"

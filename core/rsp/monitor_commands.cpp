@@ -66,6 +66,21 @@ Result<void> space(std::string_view rest, MonitorCommand& command) {
                 fmt::format("There is: {}, {}.", fmt::join(names, ", "), kDefaultSpace));
 }
 
+Result<void> condition(std::string_view rest, MonitorCommand& command) {
+    const bool condition = take_until(rest, ' ') == "if" && rest.find_first_not_of(' ') != std::string_view::npos;
+    if (!condition)
+        return fail("A break wants a condition.", "For instance: monitor break if exit_reason == EPT_VIOLATION.");
+    command.text = rest;
+    return {};
+}
+
+Result<void> number(std::string_view rest, MonitorCommand& command) {
+    const auto number = parse_decimal(rest);
+    if (!number) return fail(fmt::format("This command wants a number, and '{}' came.", rest));
+    command.number = *number;
+    return {};
+}
+
 struct Entry {
     Verb verb;
     std::string_view name, arguments;
@@ -97,6 +112,20 @@ constexpr Entry kCommands[] = {
      "The selected vCPU runs to its next transition of KIND. gdb goes on to show what it knew before, until\n"
      "maintenance flush register-cache.\n",
      step_kind},
+    {Verb::Back, "back", "[KIND]", "one step back now (gdb does not notice; prefer reverse-stepi)",
+     "Through what was seen of the guest, which stays where it is. In the past memory is not read, and nothing written.\n",
+     step_kind},
+    {Verb::Goto, "goto", "NUMBER", "to the transition of that number, among those that are kept",
+     "Forth or back, as step and back do. info tells which are kept.\n", number},
+    {Verb::Break, "break", "if CONDITION", "continue stops at the next transition that this holds for",
+     "CONDITION is one of the query language's: exit_reason == EPT_VIOLATION && vmcs12.GUEST_CR3 == 0x1000. "
+     "reverse-continue\n"
+     "stops at the one before. stepi passes it by.\n",
+     condition},
+    {Verb::Breaks, "breaks", "", "those that are set, with their numbers, and how often they were hit", "", nothing},
+    {Verb::Delete, "delete", "NUMBER", "removes a break", "", number},
+    {Verb::Ledger, "ledger", "", "what was written into the guest",
+     "Each write with its number, the transition that it stood at, what was there and what is there now.\n", nothing},
     {Verb::Evidence, "evidence", "SCOPE", "which of KVM's VMREADs and VMWRITEs are watched from now on",
      "SCOPE is none, pdptr (as after attaching), or all. All of them slow the guest down.\n", evidence_scope},
     {Verb::Space, "space", "SPACE", "whose memory is read: x, find, disassemble",

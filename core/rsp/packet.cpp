@@ -47,8 +47,26 @@ std::string thread_text(std::uint32_t vcpu, bool multiprocess) {
     return multiprocess ? fmt::format("p{:x}.{:x}", kProcess, id) : fmt::format("{:x}", id);
 }
 
-Result<std::vector<Action>> parse_vcont(std::string_view text, StepKind step) {
-    std::vector<Action> actions;
+namespace {
+
+/// "c", "C05", "s", "S05", "t", "r1000,1010"
+std::optional<ThreadAction::What> action_by(std::string_view verb) {
+    const char c = verb.empty() ? '\0' : verb.front();
+    const std::string_view rest = verb.substr(std::min<std::size_t>(1, verb.size()));
+    const bool signal = rest.size() == 2 && parse_hex(rest);
+    if ((c == 'c' && rest.empty()) || (c == 'C' && signal)) return ThreadAction::What::RunOn;
+    if ((c == 's' && rest.empty()) || (c == 'S' && signal)) return ThreadAction::What::Step;
+    if (c == 't' && rest.empty()) return ThreadAction::What::Stop;
+    std::string_view end = rest;
+    const auto start = parse_hex(take_until(end, ','));
+    if (c == 'r' && start && parse_hex(end)) return ThreadAction::What::Step;
+    return {};
+}
+
+}  // namespace
+
+Result<std::vector<ThreadAction>> parse_vcont(std::string_view text) {
+    std::vector<ThreadAction> actions;
     while (!text.empty()) {
         if (text.front() != ';') return fail("A vCont packet's actions are not separated by ';'.");
         text.remove_prefix(1);
@@ -58,18 +76,15 @@ Result<std::vector<Action>> parse_vcont(std::string_view text, StepKind step) {
         const std::string_view verb = take_until(thread, ':');
         text.remove_prefix(end);
 
-        Action action;
-        const char c = verb.empty() ? '\0' : verb.front();
-        if (c == 's' || c == 'S') action.step = step;
-        const bool signal = c == 'C' || c == 'S';
-        const bool well_formed = signal ? verb.size() == 3 && parse_hex(verb.substr(1)) : verb == "c" || verb == "s";
-        if (!well_formed) return fail(fmt::format("The vCont action '{}' is not known here.", verb));
+        const auto what = action_by(verb);
+        if (!what) return fail(fmt::format("The vCont action '{}' is not known here.", verb));
+        ThreadAction action{*what, {}};
         if (for_one) {
             const auto id = parse_thread(thread);
             if (!id) return fail(fmt::format("There is no thread '{}'.", thread));
             if (id->which == ThreadId::Which::One) action.vcpu = id->vcpu;
         }
-        const auto covers = [&](const Action& a) { return !a.vcpu || a.vcpu == action.vcpu; };
+        const auto covers = [&](const ThreadAction& a) { return !a.vcpu || a.vcpu == action.vcpu; };
         if (std::none_of(actions.begin(), actions.end(), covers)) actions.push_back(action);
     }
     if (actions.empty()) return fail("A vCont packet holds no action.");
@@ -139,17 +154,26 @@ constexpr std::pair<Stop::Why, std::string_view> kWhys[] = {
     {Stop::Why::Instruction, "instruction"},
 };
 constexpr std::string_view kFailed = "failed";
+constexpr std::string_view kData = "vmxdata:";
 
 }  // namespace
 
-std::string stop_reply(const Stop& stop, bool multiprocess) {
+std::string stop_reply(const Stop& stop, bool multiprocess, const StopExtras& extras) {
     const auto why =
         std::find_if(std::begin(kWhys), std::end(kWhys), [&](const auto& w) { return w.first == stop.why; });
     if (why == std::end(kWhys)) return multiprocess ? fmt::format("W00;process:{:x}", kProcess) : "W00";
-    // SIGINT for an interrupt, SIGTRAP for the rest: gdb tells its user which. "replaylog" is its word for a recording's end.
-    return fmt::format("T{:02x}thread:{};{}vmxwhy:{};vmxseq:{:x};", stop.why == Stop::Why::Interrupted ? 2 : 5,
-                       thread_text(stop.vcpu, multiprocess), stop.why == Stop::Why::End ? "replaylog:end;" : "",
-                       why->second, stop.seq);
+    // SIGINT for an interrupt, SIGTRAP for the rest: gdb tells its user which. "replaylog" is its word for either end of a
+    // recording.
+    const int signal = extras.asked_for ? 0 : stop.why == Stop::Why::Interrupted ? 2 : 5;
+    std::string reply = fmt::format("T{:02x}thread:{};", signal, thread_text(stop.vcpu, multiprocess));
+    if (stop.why == Stop::Why::End) reply += extras.begins ? "replaylog:begin;" : "replaylog:end;";
+    if (!extras.breakpoint.empty()) reply += fmt::format("{}:;", extras.breakpoint);
+    reply += fmt::format("vmxwhy:{};vmxseq:{:x};", why->second, stop.seq);
+    if (extras.text && !stop.text.empty() && stop.why == Stop::Why::Transition)
+        reply += fmt::format("vmxtext:{};", to_hex(std::string_view(stop.text).substr(0, kMaxSentence)));
+    reply += extras.more;
+    if (!extras.data.empty()) reply.append(kData).append(extras.data);
+    return reply;
 }
 
 std::string failed_reply(std::string_view sentence) {
@@ -169,7 +193,7 @@ Result<Stop> parse_stop_reply(std::string_view packet) {
     std::optional<ThreadId> thread;
     std::optional<std::uint64_t> seq;
     std::string_view why, text;
-    for (std::string_view rest = packet.substr(3); !rest.empty();) {
+    for (std::string_view rest = packet.substr(3); !rest.empty() && !rest.starts_with(kData);) {
         std::string_view value = take_until(rest, ';');
         const std::string_view name = take_until(value, ':');
         if (name == "thread") thread = parse_thread(value);
@@ -183,7 +207,12 @@ Result<Stop> parse_stop_reply(std::string_view packet) {
     }
     const auto known = std::find_if(std::begin(kWhys), std::end(kWhys), [&](const auto& w) { return w.second == why; });
     if (known == std::end(kWhys) || !thread || thread->which != ThreadId::Which::One || !seq) return wrong();
-    return Stop{known->first, thread->vcpu, *seq, {}};
+    return Stop{known->first, thread->vcpu, *seq, from_hex(text).value_or("")};
+}
+
+std::string_view stop_data(std::string_view packet) {
+    const std::size_t at = packet.starts_with('T') ? packet.find(kData) : std::string_view::npos;
+    return at == std::string_view::npos ? std::string_view{} : packet.substr(at + kData.size());
 }
 
 }  // namespace vmxscope::core::rsp

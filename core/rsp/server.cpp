@@ -4,12 +4,13 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <list>
+#include <memory>
 #include <optional>
+#include <vector>
 
 #include "core/rsp/connection.h"
 #include "core/rsp/packet.h"
@@ -23,11 +24,12 @@ using std::chrono::steady_clock;
 
 namespace {
 
-constexpr auto kIdle = milliseconds(100);  // how late `stop` and a second client may be noticed
+constexpr auto kIdle = milliseconds(100);  // how late `stop` may be noticed
 constexpr auto kSlice = milliseconds(5);   // how late a packet may be while a Target is watched for a stop
 constexpr auto kGoodbye = seconds(2);      // to send the last words to a client
 constexpr auto kFirstPacket = seconds(5);  // for a client that is to be refused to say something
 constexpr std::size_t kMaxRefused = 16;    // at a time
+constexpr std::size_t kTurn = 4;           // packets of one who looks on, before the others' turn
 
 /// A client that came: empty when none is there. Fails only when the listening socket itself does.
 Result<std::optional<Fd>> accept_client(int listener) {
@@ -44,24 +46,38 @@ Result<std::optional<Fd>> accept_client(int listener) {
     }
 }
 
-constexpr std::string_view kBusy =
-    "Another client is attached to this guest. Detach it there first, or wait until it has gone.";
+constexpr std::string_view kDriverGone =
+    "The client that drove this guest has gone, and the guest runs on. Attach anew to drive it.";
 
 }  // namespace
 
-/// Answers a client's first packet with one sentence, and lets it go.
+struct Server::Client {
+    Client(Fd fd, std::shared_ptr<Guest> guest, Session::Role role)
+        : connection(std::move(fd)), session(std::in_place, connection, std::move(guest), role) {}
+    Connection connection;
+    std::optional<Session> session;
+    bool behind = false;  // not all that came of it has been answered
+};
+
+/// Answers a client's next packet with one sentence, and lets it go.
 class Server::Refusal {
   public:
-    Refusal(Fd fd, std::string sentence)
-        : connection_(std::move(fd)), sentence_(std::move(sentence)), end_(steady_clock::now() + kFirstPacket) {}
+    Refusal(Connection connection, std::string sentence, bool knows_vmx = false)
+        : connection_(std::move(connection)),
+          sentence_(std::move(sentence)),
+          knows_vmx_(knows_vmx),
+          end_(steady_clock::now() + kFirstPacket) {}
 
-    /// False once it is done. Never blocks longer than `limit`.
-    bool go_on(milliseconds limit) {
-        const bool alive = connection_.pump(limit);
+    const Connection& connection() const { return connection_; }
+
+    /// False once it is done.
+    bool go_on() {
+        const bool alive = connection_.pump(milliseconds(0));
         while (auto event = connection_.next()) {
             if (event->what != Event::What::Packet || told_) continue;
-            connection_.send(error_reply(sentence_, event->text.find("vmx+") != std::string::npos));
-            connection_.flush(limit);
+            const bool vmx = knows_vmx_ || event->text.find("vmx+") != std::string::npos;
+            connection_.send(error_reply(sentence_, vmx));
+            connection_.flush(milliseconds(0));
             connection_.end_output();
             told_ = true;
         }
@@ -72,9 +88,141 @@ class Server::Refusal {
   private:
     Connection connection_;
     std::string sentence_;
+    bool knows_vmx_;
     steady_clock::time_point end_;
     bool told_ = false;
 };
+
+/// Who is there during one serve(): the driver, those who look on, and those who are about to go.
+class Server::Room {
+  public:
+    Room(const Server& server, int listener) : server_(server), listener_(listener) {}
+    ~Room() {
+        if (driver_) driver_leaves();
+    }
+
+    void admit(Fd fd);
+    /// Waits for something to happen, and deals with it. Fails only when the listening socket does.
+    Result<void> turn();
+    bool deserted() const { return !driver_ && refused_.empty(); }
+
+  private:
+    void wait_for_packets() const;
+    Result<void> accept_all();
+    void drive(Fd fd);
+    void serve_driver();
+    void serve_lookers();
+    void driver_leaves();
+    void refuse(Connection connection, std::string sentence, bool knows_vmx = false) {
+        refused_.emplace_back(std::move(connection), std::move(sentence), knows_vmx);
+    }
+
+    const Server& server_;
+    int listener_;  // -1: nobody else comes
+    std::shared_ptr<Guest> guest_;
+    std::unique_ptr<Client> driver_;
+    std::list<Client> lookers_;
+    std::list<Refusal> refused_;
+};
+
+void Server::Room::wait_for_packets() const {
+    std::vector<pollfd> all;
+    const auto add = [&](const Connection& c) { all.push_back({c.fd(), c.events(), 0}); };
+    bool at_once = driver_ && driver_->session->waits_for_stop();
+    if (driver_) add(driver_->connection);
+    for (const Client& c : lookers_) {
+        add(c.connection);
+        at_once |= c.behind;
+    }
+    for (const Refusal& r : refused_) add(r.connection());
+    if (listener_ >= 0 && refused_.size() < kMaxRefused) all.push_back({listener_, POLLIN, 0});
+    ::poll(all.data(), all.size(), at_once ? 0 : static_cast<int>(kIdle.count()));
+}
+
+Result<void> Server::Room::turn() {
+    wait_for_packets();
+    if (driver_) serve_driver();
+    serve_lookers();
+    refused_.remove_if([](Refusal& r) { return !r.go_on(); });
+    return listener_ >= 0 ? accept_all() : Result<void>{};
+}
+
+Result<void> Server::Room::accept_all() {
+    while (refused_.size() < kMaxRefused) {
+        auto client = accept_client(listener_);
+        if (!client) return tl::unexpected(client.error());
+        if (!*client) break;
+        admit(std::move(**client));
+    }
+    return {};
+}
+
+void Server::Room::admit(Fd fd) {
+    if (!driver_) return drive(std::move(fd));
+    if (lookers_.size() == kMostLookers) {
+        server_.log("a client came to look on, and was refused: there are too many");
+        return refuse(Connection(std::move(fd)),
+                      fmt::format("{} drives this guest, and {} others look on: more are not served. Wait until one has gone.",
+                                  guest_->driver, kMostLookers));
+    }
+    lookers_.emplace_back(std::move(fd), guest_, Session::Role::Looks);
+    server_.log(fmt::format("a client looks on ({} of {})", lookers_.size(), kMostLookers));
+}
+
+void Server::Room::drive(Fd fd) {
+    auto target = server_.make_target_();
+    if (!target) {
+        server_.log("a client came and was refused: " + target.error().text());
+        return refuse(Connection(std::move(fd)), target.error().text());
+    }
+    server_.log(fmt::format("a client has attached to {}", (*target)->info().name));
+    guest_ = std::make_shared<Guest>(std::move(*target), peer_of(fd.get()));
+    driver_ = std::make_unique<Client>(std::move(fd), guest_, Session::Role::Drives);
+}
+
+void Server::Room::serve_driver() {
+    Session& session = *driver_->session;
+    const bool alive = driver_->connection.pump(milliseconds(0));
+    if (alive) {
+        session.answer();
+        if (session.waits_for_stop()) session.watch(kSlice);
+        if (!session.waits_for_stop()) session.answer();  // what had to wait for a monitor command
+    }
+    if (!alive || session.over()) driver_leaves();
+}
+
+void Server::Room::serve_lookers() {
+    for (auto c = lookers_.begin(); c != lookers_.end();) {
+        const bool alive = c->connection.pump(milliseconds(0));
+        if (alive) c->behind = c->session->answer(kTurn);
+        if (alive && !c->session->over()) {
+            ++c;
+            continue;
+        }
+        c->session.reset();
+        if (alive) c->connection.flush(milliseconds(0));
+        c = lookers_.erase(c);
+        server_.log("a client that looked on has gone");
+    }
+}
+
+/// Letting the guest go takes its time: who comes meanwhile is the next driver.
+void Server::Room::driver_leaves() {
+    const std::unique_ptr<Client> leaving = std::move(driver_);
+    for (Client& c : lookers_) {
+        const bool knows_vmx = c.session->knows_vmx();
+        c.session.reset();
+        refuse(std::move(c.connection), std::string(kDriverGone), knows_vmx);
+    }
+    lookers_.clear();
+    leaving->session.reset();
+    guest_.reset();
+    Connection& connection = leaving->connection;
+    if (connection.lost().empty()) connection.flush(kGoodbye);
+    server_.log(connection.lost().empty()
+                    ? "the client has gone, and the guest runs on"
+                    : fmt::format("the client is lost ({}), and the guest runs on", connection.lost()));
+}
 
 Server::Server(MakeTarget make_target, ServerOptions options)
     : make_target_(std::move(make_target)), options_(std::move(options)) {}
@@ -84,60 +232,18 @@ void Server::log(std::string_view line) const {
 }
 
 Result<void> Server::serve(const Listener& listener, const std::atomic<bool>& stop) {
-    while (!stop) {
-        pollfd p{listener.fd(), POLLIN, 0};
-        if (::poll(&p, 1, static_cast<int>(kIdle.count())) <= 0) continue;
-        auto client = accept_client(listener.fd());
-        if (!client) return tl::unexpected(client.error());
-        if (!*client) continue;
-        if (auto served = serve_client(std::move(**client), listener.fd(), stop); !served) return served;
-    }
+    Room room(*this, listener.fd());
+    while (!stop)
+        if (auto turned = room.turn(); !turned) return turned;
     return {};
 }
 
 Result<void> Server::serve_connection(Fd connection, const std::atomic<bool>& stop) {
-    return serve_client(std::move(connection), -1, stop);
-}
-
-Result<void> Server::refuse_others(int listener, std::list<Refusal>& refused) const {
-    while (refused.size() < kMaxRefused) {
-        auto client = accept_client(listener);
-        if (!client) return tl::unexpected(client.error());
-        if (!*client) break;
-        log("a second client came and was refused");
-        refused.emplace_back(std::move(**client), std::string(kBusy));
-    }
-    refused.remove_if([](Refusal& r) { return !r.go_on(milliseconds(0)); });
+    Room room(*this, -1);
+    room.admit(std::move(connection));
+    while (!stop && !room.deserted())
+        if (auto turned = room.turn(); !turned) return turned;
     return {};
-}
-
-Result<void> Server::serve_client(Fd client, int listener, const std::atomic<bool>& stop) {
-    auto target = make_target_();
-    if (!target) {
-        log("a client came and was refused: " + target.error().text());
-        Refusal refusal(std::move(client), target.error().text());
-        while (!stop && refusal.go_on(kIdle)) {
-        }
-        return {};
-    }
-    log(fmt::format("a client has attached to {}", (*target)->info().name));
-
-    Connection connection(std::move(client));
-    std::optional<Session> session(std::in_place, connection, std::move(*target));
-    std::list<Refusal> refused;
-    Result<void> result;
-    while (!stop && result && !session->over() &&
-           connection.pump(session->waits_for_stop() ? milliseconds(0) : kIdle)) {
-        session->answer();
-        if (session->waits_for_stop()) session->watch(kSlice);
-        // Detaching takes its time: who came meanwhile is the next client, not a second one.
-        if (listener >= 0 && !session->over()) result = refuse_others(listener, refused);
-    }
-    session.reset();
-    if (connection.lost().empty()) connection.flush(kGoodbye);
-    log(connection.lost().empty() ? "the client has gone, and the guest runs on"
-                                  : fmt::format("the client is lost ({}), and the guest runs on", connection.lost()));
-    return result;
 }
 
 }  // namespace vmxscope::core::rsp

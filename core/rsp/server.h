@@ -1,16 +1,17 @@
-// The GDB-remote server: one client at a time drives one Target. gdb, lldb and RemoteTarget are all clients of it.
+// The GDB-remote server: one client at a time drives one Target, and others look on. gdb, lldb and RemoteTarget are all
+// clients of it.
 //
 //     auto listener = listen_on(*parse_endpoint("unix:/run/vmxscope/1234.sock"));
 //     Server server([&] { return attach_to_kvm(pid); }, {.log = print_line});
 //     auto result = server.serve(*listener, stop);
 //
-// A Target lives as long as its client: it is made when a client connects and detached and destroyed when that client
-// goes, however it goes. So no vCPU is ever left held, and the next client finds a guest that runs.
+// A Target lives as long as the client that drives it: it is made when a client connects and detached and destroyed when
+// that client goes, however it goes. So no vCPU is ever left held, and the next client finds a guest that runs. Who
+// connects meanwhile sees the same guest, may ask everything and change nothing, and goes when the driver does.
 #pragma once
 
 #include <atomic>
 #include <functional>
-#include <list>
 #include <memory>
 #include <string_view>
 
@@ -31,21 +32,23 @@ struct ServerOptions {
 
 class Server {
   public:
+    static constexpr std::size_t kMostLookers = 8;
+
     explicit Server(MakeTarget make_target, ServerOptions options = {});
 
-    /// Serves clients one after the other until `stop` (looked at ten times a second, and after every signal). A second
-    /// client is told who is in the way, as the answer to its first packet, and let go. Fails only when the listening
-    /// socket does.
+    /// Serves clients until `stop` (looked at ten times a second, and after every signal). Of those who look on there are
+    /// at most kMostLookers; one more is told so, as the answer to its first packet, and let go. Fails only when the
+    /// listening socket does.
     Result<void> serve(const Listener& listener, const std::atomic<bool>& stop);
 
     /// Serves the one client at the other end of `connection` until it goes, or `stop`.
     Result<void> serve_connection(Fd connection, const std::atomic<bool>& stop);
 
   private:
+    struct Client;
     class Refusal;
+    class Room;
 
-    Result<void> refuse_others(int listener, std::list<Refusal>& refused) const;
-    Result<void> serve_client(Fd client, int listener, const std::atomic<bool>& stop);
     void log(std::string_view line) const;
 
     MakeTarget make_target_;

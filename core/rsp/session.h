@@ -1,52 +1,78 @@
-// One client of the server: its packets become calls on its Target, the Target's stops become its stop replies.
+// One client of the server: its packets become calls on the guest's Target, the Target's stops become its stop replies.
+// Answering is in session_queries.cpp, running in session_running.cpp and, with a vCPU for itself, session_non_stop.cpp,
+// changing the guest in session_writing.cpp, breaks and breakpoints in session_breaks.cpp.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/break_target.h"
 #include "core/rsp/connection.h"
+#include "core/rsp/monitor.h"
 #include "core/rsp/packet.h"
 #include "core/rsp/registers.h"
 #include "core/target.h"
 
 namespace vmxscope::core::rsp {
 
+/// A guest, for all clients that see it: one drives it, the others look.
+struct Guest {
+    explicit Guest(std::unique_ptr<Target> made, std::string driven_by = "Another client");
+
+    BreakTarget target;
+    std::string driver;         // who that is, to begin a sentence
+    std::optional<Stop> stop;   // the newest
+    bool runs = false;          // the driver waits for it to stop
+};
+
 class Session {
   public:
-    Session(Connection& connection, std::unique_ptr<Target> target);
-    ~Session();  // detaches: every vCPU runs on
+    enum class Role : std::uint8_t { Drives, Looks };
 
-    /// Answers everything the client has sent so far.
-    void answer();
+    Session(Connection& connection, std::shared_ptr<Guest> guest, Role role = Role::Drives);
+    ~Session();  // of the driver: detaches, every vCPU runs on
+
+    /// Answers what the client has sent so far, at most `packets` of it. True: perhaps there is more.
+    bool answer(std::size_t packets = ~std::size_t{0});
     /// True while the client waits for the guest to stop; then watch() wants to be called again and again.
-    bool waits_for_stop() const { return awaiting_ != Awaiting::Nothing; }
+    bool waits_for_stop() const { return awaiting_ != Awaiting::Nothing || !running_.empty() || !later_.empty(); }
     /// Looks for a stop, for at most `limit`, and reports it.
     void watch(std::chrono::milliseconds limit);
     /// True when the client has said goodbye.
     bool over() const { return over_; }
+    bool knows_vmx() const { return vmx_; }
 
   private:
     using Reply = std::optional<std::string>;  // empty = the answer comes later, or never; "" = unsupported
     using Handler = Reply (Session::*)(std::string_view arguments);
+    /// What a packet does: those who only look may only ask, and a guest that runs is not run once more.
+    enum class Kind : std::uint8_t { Asks, Changes, Runs };
     struct Command {
         std::string_view name;
         bool takes_arguments;
         Handler handler;
+        Kind kind = Kind::Asks;
     };
     static const Command kCommands[];
 
-    /// What the client waits for: the first stop after attach, the end of a run, the end of a `monitor step`.
-    enum class Awaiting : std::uint8_t { Nothing, FirstStop, Run, MonitorStep };
+    /// What the client waits for: the first stop after attach (as the answer to `?`, or before non-stop mode can begin),
+    /// the end of a run, the end of a `monitor step`.
+    enum class Awaiting : std::uint8_t { Nothing, FirstStop, NonStop, Run, MonitorStep };
 
     Reply dispatch(std::string_view packet);
+    void await(Awaiting what);
     void interrupt();
     void finish_wait(const Result<Stop>& outcome);
     void check_patience();
+    std::string only_looks() const;
 
     // Handshake
     Reply supported(std::string_view features);
@@ -76,7 +102,11 @@ class Session {
     // Registers and memory
     Reply read_registers(std::string_view suffix);
     Reply read_register(std::string_view number);
-    Reply write_refused(std::string_view);
+    Reply write_registers(std::string_view);
+    Reply write_register(std::string_view assignment);
+    Reply write_memory_hex(std::string_view arguments);
+    Reply write_memory_bytes(std::string_view arguments);
+    Reply write_own(std::string_view arguments);
     Reply read_memory(std::string_view range);
     Reply read_memory_as_it_is(std::string_view range);
     Reply search_memory(std::string_view request);
@@ -92,6 +122,12 @@ class Session {
     Reply step_back(std::string_view);
     Reply continue_back(std::string_view);
     Reply interrupt_packet(std::string_view);
+    Reply go_to(std::string_view number);
+    Reply next_notice(std::string_view);
+    Reply deliver(std::string_view yes);
+    Reply insert_software(std::string_view place);
+    Reply insert_hardware(std::string_view place);
+    Reply remove_breakpoint(std::string_view place);
     Reply step_kind(std::string_view name);
     Reply evidence_scope(std::string_view name);
     Reply record_settings(std::string_view text);
@@ -103,12 +139,31 @@ class Session {
     Reply monitor(std::string_view hex);
 
     Reply resume(const std::vector<Action>& actions);
-    Reply run_after(const Result<void>& resumed);
-    Reply monitor_step(StepKind kind);
+    Reply run_after(const Result<void>& resumed, bool back = false);
+    Reply refused(const Command& command) const;
     std::string monitor_space(std::optional<Space> space);
+    Reply monitor_drive(const MonitorCommand& command);
+    std::string break_list() const;
+    std::string add_break(std::string_view condition);
+    std::string monitor_ledger();
+    Reply insert(std::string_view place, std::string_view kind);
+    std::string_view breakpoint_at(const Stop& stop);
+    void tell_of_addresses();
+
+    // Non-stop
+    Reply begin_non_stop();
+    Reply end_non_stop();
+    Reply vcont_non_stop(const std::vector<ThreadAction>& actions);
+    Reply first_of_the_stopped();
+    void watch_non_stop(std::chrono::milliseconds limit);
+    void notice(const Stop& stop);
+    void notice(std::string reply);
+
+    Reply write_memory(std::string_view address, const std::vector<std::byte>& bytes);
     Result<std::string> object(const Xfer& asked);
     Result<std::string> osdata_xml(std::string_view type);
     Result<std::string> vmx_object(std::string_view name);
+    std::string info_object();
     Result<std::string> past_object(std::string_view number);
     Result<std::string> memory_object(std::string_view arguments);
     Result<std::string> ept02_object(std::string_view arguments);
@@ -118,6 +173,7 @@ class Session {
     std::string thread_description(const Vcpu& vcpu);
     std::string lldb_stop(const Stop& stop);
     void announce(const Stop& stop);
+    const nested::Transition* at_stop(const Stop& stop);
     std::string report(const Stop& stop);
     std::string console_reply(std::string_view text);
     std::string error(std::string_view sentence) const;
@@ -137,7 +193,10 @@ class Session {
     std::optional<std::vector<std::byte>> memory_at(std::string_view range);
 
     Connection& connection_;
-    std::unique_ptr<Target> target_;
+    std::shared_ptr<Guest> guest_;
+    BreakTarget* target_;         // the guest's
+    std::optional<Stop>& stop_;   // the guest's newest
+    bool drives_;
     bool over_ = false;
     bool multiprocess_ = false;
     bool vmx_ = false;            // the client knows this project's own packets
@@ -146,16 +205,28 @@ class Session {
     std::optional<Space> space_;  // set by `monitor space`; empty: of the level that runs …
     bool physical_ = false;       // … linear, or (Qqemu.PhyMemMode) physical
     std::optional<Registers> registers_;
+    bool no_resumed_ = false;     // the client understands N: nothing of what it let go runs
+    bool swbreak_ = false, hwbreak_ = false;  // it wants to be told which breakpoint it was
+    bool deliver_ = false;                    // it wants each transition with its stop reply
     Awaiting awaiting_ = Awaiting::Nothing;
     std::chrono::steady_clock::time_point since_;  // awaiting_ since
     bool gave_up_ = false;                         // on a monitor step: interrupted for taking too long
-    std::optional<Stop> stop_;                     // the newest
+    bool back_ = false;                            // the run under way goes back
     std::optional<std::uint32_t> selected_;        // by Hg, or by having stopped
     std::optional<std::uint32_t> step_thread_;     // by Hc: whom `s` steps
     StepKind step_ = StepKind::Transition;
     StepKind monitor_kind_ = StepKind::Transition;  // of the monitor step under way
     std::string transfer_name_, transfer_data_;     // the object being read in pieces
     nested::Transition newest_;                     // cache of newest()
+    std::map<std::uint64_t, std::string_view> breakpoints_;  // by address: "swbreak" or "hwbreak"
+    bool told_of_addresses_ = false;
+
+    bool non_stop_ = false;
+    std::set<std::uint32_t> running_;   // in non-stop mode
+    std::set<std::uint32_t> asked_;     // of those: told to stop by vCont;t
+    std::deque<std::string> notices_;   // stop replies; the first has been sent, and vStopped takes it away
+    std::deque<Stop> later_;            // vCPUs that had stopped when `?` came, to be told a little later
+    std::chrono::steady_clock::time_point settled_;  // from when on
 };
 
 }  // namespace vmxscope::core::rsp

@@ -10,6 +10,10 @@ namespace vmxscope::core::rsp {
 
 namespace {
 
+/// What those who only look do without.
+constexpr Abilities kDriving{Ability::Back,    Ability::Record, Ability::Evidence,
+                             Ability::NonStop, Ability::Write,  Ability::Breakpoints};
+
 std::string as_string(const std::vector<std::byte>& bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -59,8 +63,9 @@ Result<std::string> Session::object(const Xfer& asked) {
 }
 
 Result<std::string> Session::vmx_object(std::string_view name) {
-    if (name == "info") return info_text(target_->info());
-    if (name == "abilities") return abilities_text(target_->abilities());
+    if (name == "info") return info_object();
+    if (name == "abilities") return abilities_text(drives_ ? target_->abilities() : target_->abilities().without(kDriving));
+    if (name == "ledger") return target_->ledger().map(ledger_text);
     if (name == "vcpus") return target_->vcpus().map(vcpus_text);
     if (name == "history") return target_->history().map(history_text);
     if (name == "capabilities") return target_->capabilities().map(capabilities_text);
@@ -77,6 +82,12 @@ Result<std::string> Session::vmx_object(std::string_view name) {
     const auto t = target_->transition(*seq);
     if (!t) return tl::unexpected(t.error());
     return as_json ? to_line(to_full_json(*t)) : nested::encode(*t);
+}
+
+std::string Session::info_object() {
+    TargetInfo info = target_->info();
+    if (!drives_) info.notes.push_back(only_looks());
+    return info_text(info);
 }
 
 Result<std::string> Session::past_object(std::string_view number) {

@@ -34,10 +34,11 @@ const Session::Command Session::kCommands[] = {
     {"g;", true, &Session::read_registers},
     {"g", false, &Session::read_registers},
     {"p", true, &Session::read_register},
-    {"G", true, &Session::write_refused},
-    {"P", true, &Session::write_refused},
-    {"M", true, &Session::write_refused},
-    {"X", true, &Session::write_refused},
+    {"G", true, &Session::write_registers, Kind::Changes},
+    {"P", true, &Session::write_register, Kind::Changes},
+    {"M", true, &Session::write_memory_hex, Kind::Changes},
+    {"X", true, &Session::write_memory_bytes, Kind::Changes},
+    {"QVmxWrite:", true, &Session::write_own, Kind::Changes},
     {"m", true, &Session::read_memory},
     {"x", true, &Session::read_memory_as_it_is},
     {"qSearch:memory:", true, &Session::search_memory},
@@ -46,18 +47,25 @@ const Session::Command Session::kCommands[] = {
     {"Qqemu.PhyMemMode:", true, &Session::set_physical_memory},
     {"?", false, &Session::last_stop},
     {"vCont?", false, &Session::vcont_actions},
-    {"vCont", true, &Session::vcont},
-    {"c", true, &Session::continue_all},
-    {"C", true, &Session::continue_all},
-    {"s", true, &Session::step_one},
-    {"S", true, &Session::step_one},
-    {"bs", false, &Session::step_back},
-    {"bc", false, &Session::continue_back},
+    {"vCont", true, &Session::vcont, Kind::Runs},
+    {"c", true, &Session::continue_all, Kind::Runs},
+    {"C", true, &Session::continue_all, Kind::Runs},
+    {"s", true, &Session::step_one, Kind::Runs},
+    {"S", true, &Session::step_one, Kind::Runs},
+    {"bs", false, &Session::step_back, Kind::Runs},
+    {"bc", false, &Session::continue_back, Kind::Runs},
     {"vCtrlC", false, &Session::interrupt_packet},
+    {"vStopped", false, &Session::next_notice},
+    {"Z0,", true, &Session::insert_software, Kind::Changes},
+    {"Z1,", true, &Session::insert_hardware, Kind::Changes},
+    {"z0,", true, &Session::remove_breakpoint, Kind::Changes},
+    {"z1,", true, &Session::remove_breakpoint, Kind::Changes},
+    {"QVmxGoto:", true, &Session::go_to, Kind::Runs},
+    {"QVmxDeliver:", true, &Session::deliver},
     {"QVmxStep:", true, &Session::step_kind},
     {"qVmxStep", false, &Session::step_kind_asked},
-    {"QVmxEvidence:", true, &Session::evidence_scope},
-    {"QVmxRecord:", true, &Session::record_settings},
+    {"QVmxEvidence:", true, &Session::evidence_scope, Kind::Changes},
+    {"QVmxRecord:", true, &Session::record_settings, Kind::Changes},
     {"D", true, &Session::detach},
     {"vKill;", true, &Session::kill_process},
     {"k", false, &Session::kill},
@@ -68,9 +76,24 @@ const Session::Command Session::kCommands[] = {
 Session::Reply Session::dispatch(std::string_view packet) {
     for (const Command& c : kCommands) {
         const bool found = c.takes_arguments ? packet.starts_with(c.name) : packet == c.name;
-        if (found) return (this->*c.handler)(packet.substr(c.name.size()));
+        if (!found) continue;
+        if (auto refusal = refused(c)) return refusal;
+        return (this->*c.handler)(packet.substr(c.name.size()));
     }
     return std::string{};
+}
+
+/// Why not, or nothing. A run's client waits for a stop reply, so one of ours is told by one.
+Session::Reply Session::refused(const Command& c) const {
+    if (c.kind != Kind::Asks && !drives_)
+        return vmx_ && c.kind == Kind::Runs ? failed_reply(only_looks()) : error(only_looks());
+    if (c.kind == Kind::Runs && awaiting_ != Awaiting::Nothing) return error("The guest already runs.");
+    return {};
+}
+
+/// The sentence for who may not drive.
+std::string Session::only_looks() const {
+    return guest_->driver + " drives this guest; this connection only looks. Detach there, and attach anew.";
 }
 
 Session::Reply Session::supported(std::string_view features) {
@@ -79,11 +102,15 @@ Session::Reply Session::supported(std::string_view features) {
         const std::string_view feature = take_until(features, ';');
         if (feature == "multiprocess+") multiprocess_ = true;
         if (feature == "vmx+") vmx_ = true;
+        if (feature == "no-resumed+") no_resumed_ = true;
+        if (feature == "swbreak+") swbreak_ = true;
+        if (feature == "hwbreak+") hwbreak_ = true;
     }
     return fmt::format(
-        "PacketSize={:x};multiprocess+;QStartNoAckMode+;vContSupported+;qXfer:features:read+;qXfer:threads:read+;"
-        "qXfer:osdata:read+;{}vmx+",
-        kMaxPacket, target_->can(Ability::Back) ? "ReverseStep+;ReverseContinue+;" : "");
+        "PacketSize={:x};multiprocess+;QStartNoAckMode+;vContSupported+;swbreak+;hwbreak+;no-resumed+;qXfer:features:read+;"
+        "qXfer:threads:read+;qXfer:osdata:read+;{}{}vmx+",
+        kMaxPacket, target_->can(Ability::NonStop) ? "QNonStop+;" : "",
+        target_->can(Ability::Back) ? "ReverseStep+;ReverseContinue+;" : "");
 }
 
 Session::Reply Session::must_reply_empty(std::string_view) {
@@ -98,11 +125,6 @@ Session::Reply Session::start_no_ack(std::string_view) {
 Session::Reply Session::enable_error_strings(std::string_view) {
     error_strings_ = true;
     return "OK";
-}
-
-Session::Reply Session::non_stop(std::string_view mode) {
-    if (mode == "0") return "OK";
-    return error("Non-stop mode is not served: when one vCPU stops, all stop.");
 }
 
 Session::Reply Session::attached(std::string_view) {

@@ -57,10 +57,6 @@ Session::Reply Session::read_register(std::string_view number) {
     return *hex;
 }
 
-Session::Reply Session::write_refused(std::string_view) {
-    return error("vmxscope changes nothing in the guest: registers and memory cannot be written.");
-}
-
 Space Session::space_of(const Vcpu& vcpu) const {
     if (space_) return *space_;
     if (physical_) return vcpu.level == 2 ? Space::L2Physical : Space::L1Physical;

@@ -10,14 +10,8 @@ namespace vmxscope::replay {
 namespace {
 
 using core::trace::Digest;
-using nested::Kind;
 
 constexpr std::size_t kMostVcpus = 4096;  // KVM_MAX_VCPUS on x86, by far
-
-/// Who runs, or runs next.
-int level_of(Kind kind) {
-    return kind == Kind::NestedEntry || kind == Kind::L2Entry || kind == Kind::L2Exit ? 2 : 1;
-}
 
 }  // namespace
 
@@ -57,7 +51,7 @@ core::Result<std::vector<core::Vcpu>> VcpuPlaces::at(const core::Timeline& line,
                                    const auto v = vcpus_.find(d.vcpu);
                                    if (v == vcpus_.end()) continue;
                                    v->second.newest = d.seq;
-                                   v->second.level = level_of(d.kind);
+                                   v->second.level = core::level_after(d.kind);
                                    found.insert(d.vcpu);
                                }
                                return found.size() == open ? std::optional(seq) : std::nullopt;

@@ -42,23 +42,26 @@ TEST(ThreadIds, AreWrittenAsTheyAreRead) {
 }
 
 TEST(VCont, TheLeftmostActionThatNamesAThreadCounts) {
-    const auto actions = parse_vcont(";s:p1.2;c:p1.2;c;s", StepKind::Nested);
+    using enum ThreadAction::What;
+    using Actions = std::vector<ThreadAction>;
+    const auto actions = parse_vcont(";s:p1.2;c:p1.2;c;s");
     ASSERT_TRUE(actions);
-    EXPECT_EQ(*actions, (std::vector<Action>{{1, StepKind::Nested}, {std::nullopt, std::nullopt}}));
-    EXPECT_EQ(*parse_vcont(";c;s:p1.1", StepKind::Nested), (std::vector<Action>{{}}));
-    EXPECT_EQ(*parse_vcont(";S05:1;C0b:p1.-1", StepKind::Entry), (std::vector<Action>{{0, StepKind::Entry}, {}}));
+    EXPECT_EQ(*actions, (Actions{{Step, 1}, {RunOn, {}}}));
+    EXPECT_EQ(*parse_vcont(";c;s:p1.1"), (Actions{{RunOn, {}}}));
+    EXPECT_EQ(*parse_vcont(";S05:1;C0b:p1.-1"), (Actions{{Step, 0}, {RunOn, {}}}));
+    EXPECT_EQ(*parse_vcont(";t:p1.1;r1000,10ff:p1.2;c"), (Actions{{Stop, 0}, {Step, 1}, {RunOn, {}}}));
 }
 
 TEST(VCont, WhatIsNotUnderstoodIsRefused) {
-    for (const char* bad : {"", ";", "s", ";t", ";r1,2", ";C", ";Cxx", ";s:p2.1", ";s:", ";;c", ";sc"})
-        EXPECT_FALSE(parse_vcont(bad, StepKind::Transition)) << bad;
+    for (const char* bad : {"", ";", "s", ";t05", ";r1", ";r,2", ";r1,", ";r1,2,3", ";C", ";Cxx", ";s:p2.1", ";s:", ";;c", ";sc"})
+        EXPECT_FALSE(parse_vcont(bad)) << bad;
 }
 
 TEST(VCont, IsReadAsItIsWritten) {
     const std::vector<Action> actions = {{std::nullopt, std::nullopt}, {1, StepKind::Exit}, {0, std::nullopt}};
     EXPECT_EQ(vcont_text(actions), "vCont;s:p1.2;c:p1.1;c:p1.-1");
-    EXPECT_EQ(*parse_vcont(vcont_text(actions).substr(5), StepKind::Exit),
-              (std::vector<Action>{actions[1], actions[2], actions[0]}));
+    using enum ThreadAction::What;
+    EXPECT_EQ(*parse_vcont(vcont_text(actions).substr(5)), (std::vector<ThreadAction>{{Step, 1}, {RunOn, 0}, {RunOn, {}}}));
 }
 
 TEST(Xfer, IsReadFromItsPacket) {

@@ -137,11 +137,46 @@ TEST_F(Peers, GdbSeesTheGuestEnd) {
     EXPECT_HAS(out, "exited normally");
 }
 
-TEST_F(Peers, GdbIsToldThatItComesSecond) {
+TEST_F(Peers, GdbThatComesSecondLooksOn) {
     if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
     test::RawClient first(server().connect());
-    first.ask("qSupported");
-    EXPECT_HAS(run_gdb(GDB, {"target remote ADDRESS"}), "Another client is attached to this guest.");
+    first.ask("qSupported:multiprocess+");
+    first.ask("?");
+    first.ask("vCont;s:p1.1");
+    const std::string out = run_gdb(GDB, {"target remote ADDRESS", "p/x $rip", "p/x $vmcs12_guest_cr3", "monitor info", "stepi",
+                                          "info threads", "detach"});
+    EXPECT_HAS(out, "$1 = 0x100010");
+    EXPECT_HAS(out, "$2 = 0x3001");
+    EXPECT_HAS(out, "vCPU 0: held before its next VM-entry");
+    EXPECT_HAS(out, "drives this guest; this connection only looks.");
+    EXPECT_HAS(out, "detached");
+    EXPECT_EQ(first.ask("vCont;s:p1.1"), "T05thread:p1.1;vmxwhy:transition;vmxseq:2;");
+    EXPECT_EQ(script->detached, 0);
+}
+
+TEST_F(Peers, GdbGoesBackThroughWhatItHasSeenOfALiveGuest) {
+    if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
+    const std::string out = run_gdb(GDB, {"target remote ADDRESS", "stepi", "stepi", "stepi", "reverse-stepi", "p/x $rip",
+                                          "reverse-continue", "p/x $rip", "continue", "p/x $rip", "stepi", "p/x $rip"});
+    EXPECT_HAS(out, "$1 = 0x100020");
+    EXPECT_HAS(out, "$2 = 0x100010");
+    EXPECT_HAS(out, "$3 = 0x100030");
+    EXPECT_HAS(out, "$4 = 0x100040");
+    EXPECT_HAS(out, "No more reverse-execution history");
+    EXPECT_HAS(out, "What was seen of this guest begins here.");
+    EXPECT_HAS(out, "This is the present");
+}
+
+TEST_F(Peers, GdbContinuesToAConditionAndToItsOwnBreakpoint) {
+    if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
+    const std::string out = run_gdb(
+        GDB, {"target remote ADDRESS", "monitor break if kind == nested-exit && vcpu == 0", "continue", "p/x $rip", "continue",
+              "p/x $rip", "monitor breaks", "reverse-continue", "p/x $rip", "monitor delete 1", "break *0x1000180", "continue"});
+    EXPECT_HAS(out, "Break 1: kind == nested-exit && vcpu == 0");
+    EXPECT_HAS(out, "(hit 2 times)");
+    const auto at = out.find("$1 = ") + 5;
+    EXPECT_HAS(out, "$3 = " + out.substr(at, out.find('\n', at) - at));
+    EXPECT_HAS(out, "KVM_SET_GUEST_DEBUG");
 }
 
 TEST_F(Peers, LldbAttachesStepsReadsAndDetaches) {

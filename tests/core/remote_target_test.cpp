@@ -174,12 +174,22 @@ TEST_F(RemoteTargetTest, SoDoesItsEnd) {
     EXPECT_EQ(script->detached, 1);
 }
 
-TEST_F(RemoteTargetTest, ASecondClientIsToldWhoIsInTheWay) {
+TEST_F(RemoteTargetTest, ASecondClientLooksOnAndIsToldWhoDrives) {
     attach();
+    wait_for_stop();
     const auto second = attach_remote(server->endpoint().text(), "", nullptr);
-    ASSERT_FALSE(second);
-    EXPECT_EQ(second.error().what,
-              "Another client is attached to this guest. Detach it there first, or wait until it has gone.");
+    ASSERT_TRUE(second) << second.error().text();
+    EXPECT_NE((*second)->info().notes.back().find("drives this guest; this connection only looks."), std::string::npos);
+    EXPECT_FALSE((*second)->can(Ability::Back));
+    const auto first = (*second)->wait(kLong);
+    ASSERT_TRUE(first && *first) << first.error().text();
+    EXPECT_EQ((*second)->vcpus()->size(), target->vcpus()->size());
+    ASSERT_TRUE((*second)->resume({{}}));
+    const auto refused = (*second)->wait(kLong);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().what.find("drives this guest"), std::string::npos) << refused.error().what;
+    EXPECT_TRUE((*second)->detach());
+    EXPECT_EQ(script->detached, 0);
 }
 
 TEST_F(RemoteTargetTest, AServerThatGoesIsALostConnectionAndNothingElse) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <tuple>
 
 #include "core/rsp/codec.h"
 
@@ -87,28 +88,68 @@ class ScriptedTarget final : public Target {
             script_->resumed.push_back(actions);
         }
         ++script_->resumed_times;
-        steps_.clear();
+        if (!non_stop_) steps_.clear();
         for (Vcpu& v : vcpus_) {
+            if (v.state == VcpuState::Running) continue;
             const auto own =
                 std::find_if(actions.begin(), actions.end(), [&](const Action& a) { return a.vcpu == v.id; });
             const auto rest = std::find_if(actions.begin(), actions.end(), [](const Action& a) { return !a.vcpu; });
             const auto action = own != actions.end() ? own : rest;
             if (action == actions.end()) continue;
             v.state = VcpuState::Running;
+            steps_.erase(v.id);
             if (action->step) steps_[v.id] = *action->step;
         }
         return {};
     }
 
     Result<std::optional<Stop>> wait(std::chrono::milliseconds limit) override {
+        if (!pending_) stop_one();
         if (!pending_) run();
         if (!pending_) {
             std::this_thread::sleep_for(limit);
             return std::nullopt;
         }
-        for (Vcpu& v : vcpus_) v.state = ended_ ? VcpuState::Gone : VcpuState::Held;
+        for (Vcpu& v : vcpus_)
+            if (!non_stop_ || v.id == pending_->vcpu || ended_) v.state = ended_ ? VcpuState::Gone : VcpuState::Held;
         return std::exchange(pending_, std::nullopt);
     }
+
+    Result<void> set_non_stop(bool on) override {
+        if (!can(Ability::NonStop)) return Target::set_non_stop(on);
+        non_stop_ = on;
+        interrupted_.clear();
+        for (Vcpu& v : vcpus_)
+            if (v.state == VcpuState::Running) v.state = VcpuState::Held;
+        return {};
+    }
+    Result<void> interrupt_one(std::uint32_t vcpu) override {
+        interrupted_.push_back(vcpu);
+        return {};
+    }
+
+    Result<void> write_memory(std::uint32_t vcpu, Space space, std::uint64_t address,
+                              const std::vector<std::byte>& bytes) override {
+        if (!can(Ability::Write)) return Target::write_memory(vcpu, space, address, bytes);
+        auto before = read_memory(vcpu, space, address, bytes.size());
+        if (!before) return tl::unexpected(before.error());
+        for (std::size_t i = 0; i < bytes.size(); ++i) memory_[{space, address + i}] = bytes[i];
+        note(vcpu, fmt::format("{} {:#x}", name_of(space), address), std::move(*before), bytes);
+        return {};
+    }
+    Result<void> write_field(std::uint32_t vcpu, WrittenVmcs which, vmx::Field field, std::uint64_t value) override {
+        if (!can(Ability::Write)) return Target::write_field(vcpu, which, field, value);
+        const auto bytes = [&](std::uint64_t v) {
+            std::vector<std::byte> all(vmx::bytes_of(field));
+            for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::byte>(v >> (8 * i));
+            return all;
+        };
+        std::uint64_t& now = fields_[{vcpu, which, field}];
+        note(vcpu, fmt::format("{} {}", name_of(which), vmx::name_of(field)), bytes(now), bytes(value));
+        now = value;
+        return {};
+    }
+    Result<std::vector<Write>> ledger() override { return writes_; }
 
     Result<void> interrupt() override {
         pending_ = Stop{Stop::Why::Interrupted, 0, vcpus_[0].last_seq, {}};
@@ -138,7 +179,10 @@ class ScriptedTarget final : public Target {
         if (address < kMappedFrom || address >= kMappedTo || kMappedTo - address < size)
             return fail(fmt::format("The {} address {:#x} is not mapped.", name_of(space), address));
         std::vector<std::byte> bytes(size);
-        for (std::size_t i = 0; i < size; ++i) bytes[i] = example_byte(space, address + i);
+        for (std::size_t i = 0; i < size; ++i) {
+            const auto written = memory_.find({space, address + i});
+            bytes[i] = written != memory_.end() ? written->second : example_byte(space, address + i);
+        }
         return bytes;
     }
     Result<std::vector<std::byte>> msr_bitmap(std::uint32_t, HardwareVmcs which) override {
@@ -154,6 +198,19 @@ class ScriptedTarget final : public Target {
     }
 
   private:
+    void stop_one() {
+        if (interrupted_.empty()) return;
+        const std::uint32_t id = interrupted_.front();
+        interrupted_.pop_front();
+        if (vcpus_.at(id).state == VcpuState::Running)
+            pending_ = Stop{Stop::Why::Interrupted, id, vcpus_.at(id).last_seq, {}};
+    }
+
+    void note(std::uint32_t vcpu, std::string what, std::vector<std::byte> before, const std::vector<std::byte>& wanted) {
+        writes_.push_back({writes_.size() + 1, 1'700'000'000, vcpu, vcpus_.at(vcpu).last_seq, std::move(what), std::move(before),
+                           wanted, wanted});
+    }
+
     /// Every vCPU that runs comes to one transition more.
     void run() {
         for (Vcpu& v : vcpus_) {
@@ -181,7 +238,12 @@ class ScriptedTarget final : public Target {
     std::map<std::uint32_t, StepKind> steps_;
     std::map<std::uint32_t, std::size_t> place_;
     std::optional<Stop> pending_;
+    std::deque<std::uint32_t> interrupted_;  // in non-stop mode
+    std::map<std::pair<Space, std::uint64_t>, std::byte> memory_;  // what was written
+    std::map<std::tuple<std::uint32_t, WrittenVmcs, vmx::Field>, std::uint64_t> fields_;
+    std::vector<Write> writes_;
     nested::EvidenceScope scope_ = nested::EvidenceScope::Pdptrs;
+    bool non_stop_ = false;
     bool ended_ = false;
     bool gone_ = false;
 };
@@ -266,8 +328,29 @@ bool read_more(int fd, std::string& buffer, std::chrono::milliseconds limit) {
 
 }  // namespace
 
+/// Those that stand whole between packets.
+void RawClient::take_notifications() {
+    for (;;) {
+        const std::size_t start = buffer_.find_first_of("$%");
+        if (start == std::string::npos || buffer_[start] != '%') return;
+        const std::size_t end = buffer_.find('#', start);
+        if (end == std::string::npos || buffer_.size() < end + 3) return;
+        notifications_.push_back(rsp::decode_payload(std::string_view(buffer_).substr(start + 1, end - start - 1)).value_or("?"));
+        buffer_.erase(0, end + 3);
+    }
+}
+
+std::string RawClient::notification() {
+    for (take_notifications(); notifications_.empty(); take_notifications())
+        if (!read_more(fd_.get(), buffer_, std::chrono::seconds(10))) return {};
+    std::string first = std::move(notifications_.front());
+    notifications_.pop_front();
+    return first;
+}
+
 std::string RawClient::receive(std::chrono::milliseconds limit) {
     for (;;) {
+        take_notifications();
         const std::size_t start = buffer_.find('$');
         const std::size_t end = start == std::string::npos ? start : buffer_.find('#', start);
         if (end != std::string::npos && buffer_.size() >= end + 3) {

@@ -32,8 +32,9 @@ struct Script {
     std::vector<nested::Kind> kinds;  // what each vCPU comes to, in order, over and over; empty = it never stops
     std::uint64_t ends_after = 0;     // the guest ends after so many transitions; 0 = never
     std::string resume_error;         // resume() fails with this
-    Abilities abilities = {Ability::Transitions};  // that it claims to have
     std::vector<std::string> notes = {"One probe was left out."};
+    Abilities abilities = {Ability::Transitions, Ability::Evidence, Ability::Capabilities, Ability::Memory,
+                           Ability::Looking};  // that it claims to have; it has NonStop and Write, too
 
     std::atomic<int> attached{0};  // Targets alive
     std::atomic<int> detached{0};  // times detach() let a held guest go
@@ -78,6 +79,8 @@ class RawClient {
         send(payload);
         return receive();
     }
+    /// The next notification ("Stop:…"); "" when none comes.
+    std::string notification();
     std::string receive_raw();  // whatever comes until the other side closes, or for ten seconds
     const std::string& console() const { return console_; }  // all that came of it
     void close() { fd_.reset(); }
@@ -85,8 +88,11 @@ class RawClient {
 
   private:
     Fd fd_;
+    void take_notifications();
+
     std::string buffer_;
     std::string console_;
+    std::deque<std::string> notifications_;
 };
 
 }  // namespace vmxscope::core::test

@@ -33,7 +33,7 @@ void serve(std::string_view bytes) {
     script->vcpus = 2;
     script->kinds = {vmxscope::nested::Kind::L1Exit, vmxscope::nested::Kind::NestedEntry};
     rsp::Connection connection{Fd(ends[1])};
-    rsp::Session session(connection, test::make_scripted_target(script));
+    rsp::Session session(connection, std::make_shared<rsp::Guest>(test::make_scripted_target(script)));
     for (int i = 0; i < 4 && !session.over() && connection.pump(std::chrono::milliseconds(0)); ++i) {
         session.answer();
         if (session.waits_for_stop()) session.watch(std::chrono::milliseconds(0));
@@ -42,7 +42,7 @@ void serve(std::string_view bytes) {
 
 void read_everything(std::string_view text) {
     (void)rsp::parse_stop_reply(text);
-    (void)rsp::parse_vcont(text, StepKind::Nested);
+    (void)rsp::parse_vcont(text);
     (void)rsp::parse_xfer(text);
     (void)rsp::parse_thread(text);
     (void)rsp::parse_info(text);
