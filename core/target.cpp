@@ -174,6 +174,14 @@ Result<void> Target::remove_breakpoint(std::uint64_t) {
     return {};
 }
 
+std::unique_ptr<Watch> Backend::watch(std::function<void()>) {
+    return nullptr;
+}
+
+Result<std::unique_ptr<Target>> Backend::attach_among(const Backends&, std::string_view rest, const Progress& progress) {
+    return attach(rest, progress);
+}
+
 void Backends::add(std::unique_ptr<Backend> backend) {
     backends_.push_back(std::move(backend));
 }
@@ -185,6 +193,13 @@ std::vector<TargetName> Backends::list() const {
     return all;
 }
 
+std::vector<std::unique_ptr<Watch>> Backends::watch(const std::function<void()>& changed) const {
+    std::vector<std::unique_ptr<Watch>> all;
+    for (const auto& backend : backends_)
+        if (auto watch = backend->watch(changed)) all.push_back(std::move(watch));
+    return all;
+}
+
 Result<std::unique_ptr<Target>> Backends::attach(std::string_view uri, const Progress& progress) const {
     const std::size_t colon = uri.find(':');
     const std::string_view scheme = uri.substr(0, colon);
@@ -192,12 +207,12 @@ Result<std::unique_ptr<Target>> Backends::attach(std::string_view uri, const Pro
     std::string known;
     Backend* traces = nullptr;
     for (const auto& backend : backends_) {
-        if (backend->scheme() == scheme) return backend->attach(rest, progress);
+        if (backend->scheme() == scheme) return backend->attach_among(*this, rest, progress);
         // After all schemes: a path may have a colon in it.
         if (backend->scheme() == kTraceScheme) traces = backend.get();
         known += fmt::format("{}{}:", known.empty() ? "" : ", ", backend->scheme());
     }
-    if (traces && uri.ends_with(kTraceSuffix)) return traces->attach(uri, progress);
+    if (traces && uri.ends_with(kTraceSuffix)) return traces->attach_among(*this, uri, progress);
     return fail(
         fmt::format("'{}' is not a target.", uri),
         fmt::format("A target begins with one of {}. List those that there are with: vmxscopectl targets.", known));

@@ -248,16 +248,31 @@ struct TargetName {
     std::string summary;  // one line
     bool available = true;
     std::string why_not;  // when not available: the sentence
+    bool operator==(const TargetName&) const = default;
 };
 
-/// One family of targets, by URI scheme. Plugins register these in the app's mains.
+/// Something that goes on until it is destroyed.
+class Watch {
+  public:
+    virtual ~Watch() = default;
+};
+
+class Backends;
+
+/// One family of targets, by URI scheme. Plugins register these in the app's mains. list() and watch() may be called from
+/// any thread, also while another is in attach().
 class Backend {
   public:
     virtual ~Backend() = default;
     virtual std::string_view scheme() const = 0;  // "lab"
     virtual std::vector<TargetName> list() = 0;   // quick: no waiting on networks
+    /// Calls `changed`, from a thread of its own, whenever list() may give something else than before. Destroying the Watch
+    /// waits for a call that is under way, so it is not to be done in one. None: it is not told; list() is to be asked again.
+    virtual std::unique_ptr<Watch> watch(std::function<void()> changed);
     /// Blocks with progress; `rest` is what follows "scheme:".
     virtual Result<std::unique_ptr<Target>> attach(std::string_view rest, const Progress& progress) = 0;
+    /// The same for a target that another family attaches to ("libvirt:NAME" is some "kvm:PID"): `all` has them all.
+    virtual Result<std::unique_ptr<Target>> attach_among(const Backends& all, std::string_view rest, const Progress& progress);
 };
 
 /// Trace files are attached to as "trace:FILE", or by a path with this end.
@@ -267,6 +282,8 @@ class Backends {
   public:
     void add(std::unique_ptr<Backend> backend);
     std::vector<TargetName> list() const;
+    /// Of those that tell when their list changes; what else is listed has to be asked for again (core/target_watcher.h does both).
+    std::vector<std::unique_ptr<Watch>> watch(const std::function<void()>& changed) const;
     /// `uri` = "scheme:rest" ("kvm" alone = "kvm:"), or the path of a trace file (.vxt), for "trace:PATH". An unknown scheme
     /// is an Error that names the known ones.
     Result<std::unique_ptr<Target>> attach(std::string_view uri, const Progress& progress) const;

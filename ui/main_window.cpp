@@ -213,6 +213,7 @@ void MainWindow::connect_session() {
     connect(&session_, &Session::state_changed, this, &MainWindow::update_state);
     connect(&session_, &Session::status_changed, this, [this] { update_status(); });
     connect(&session_, &Session::targets, welcome_->picker(), &TargetPicker::set_targets);
+    connect(welcome_->picker(), &TargetPicker::shown_changed, &session_, &Session::watch_targets);
     connect(&session_, &Session::progress, attaching_, &AttachPage::progress);
     connect(&session_, &Session::connected, this, &MainWindow::on_connected);
     connect(&session_, &Session::began, this, [this](const core::trace::TraceInfo& info) {
@@ -262,6 +263,7 @@ void MainWindow::ask_attach() {
     layout->addWidget(picker);
     dialog->resize(560, 420);
     connect(&session_, &Session::targets, picker, &TargetPicker::set_targets);
+    connect(picker, &TargetPicker::shown_changed, &session_, &Session::watch_targets);
     connect(picker, &TargetPicker::attach_asked, dialog, [this, dialog](const QString& uri) {
         dialog->accept();
         attach(uri);

@@ -3,7 +3,16 @@
 namespace vmxscope::ui {
 
 Session::Session(const core::Backends& backends, QObject* parent)
-    : QObject(parent), worker_(new SessionWorker(backends)) {
+    : QObject(parent),
+      watcher_(backends,
+               [this](const std::vector<core::TargetName>& now) {
+                   // Queued: this is the watcher's thread. Dropped with this object.
+                   const QList<core::TargetName> names(now.begin(), now.end());
+                   QMetaObject::invokeMethod(
+                       this, [this, names] { emit targets(names); }, Qt::QueuedConnection);
+               }),
+      worker_(new SessionWorker(backends)) {
+    watcher_.pause(true);
     qRegisterMetaType<StepRequest>();
     qRegisterMetaType<MemoryRequest>();
     qRegisterMetaType<MemoryAnswer>();
@@ -28,7 +37,6 @@ Session::~Session() {
 }
 
 void Session::connect_commands() {
-    connect(this, &Session::list_wanted, worker_, &SessionWorker::list_targets);
     connect(this, &Session::attach_wanted, worker_, &SessionWorker::attach);
     connect(this, &Session::step_wanted, worker_, &SessionWorker::step);
     connect(this, &Session::resume_wanted, worker_, &SessionWorker::resume);
@@ -42,7 +50,6 @@ void Session::connect_commands() {
 
 void Session::connect_reports() {
     using W = SessionWorker;
-    connect(worker_, &W::targets, this, &Session::targets);
     connect(worker_, &W::progress, this, &Session::progress);
     connect(worker_, &W::began, this, &Session::began);
     connect(worker_, &W::past, this, &Session::past);
@@ -123,7 +130,12 @@ void Session::set_state_unattached() {
 }
 
 void Session::list_targets() {
-    emit list_wanted();
+    watcher_.refresh();
+}
+
+void Session::watch_targets(bool on) {
+    lists_shown_ += on ? 1 : -1;
+    watcher_.pause(lists_shown_ == 0);
 }
 
 void Session::attach(const QString& uri) {

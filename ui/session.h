@@ -4,6 +4,7 @@
 #include <QObject>
 #include <QThread>
 
+#include "core/target_watcher.h"
 #include "ui/session_worker.h"
 
 namespace vmxscope::ui {
@@ -46,7 +47,10 @@ class Session : public QObject {
     bool attached() const { return state_ == State::Held || state_ == State::Running || state_ == State::Stopping; }
 
   public slots:
+    /// Asks for targets(), also where nothing has changed.
     void list_targets();
+    /// Who shows a list of targets says so, and when no more: only meanwhile targets() comes by itself, at each change.
+    void watch_targets(bool on);
     void attach(const QString& uri);
     void cancel_attach();
     /// Attaches again to the last target.
@@ -84,7 +88,6 @@ class Session : public QObject {
     void recorded(const vmxscope::ui::Recorded& what);
 
     // To the worker's thread.
-    void list_wanted();
     void attach_wanted(const QString& uri);
     void step_wanted(const vmxscope::ui::StepRequest& request);
     void resume_wanted();
@@ -102,6 +105,8 @@ class Session : public QObject {
     void connect_commands();
     void connect_reports();
 
+    int lists_shown_ = 0;
+    core::TargetWatcher watcher_;
     QThread thread_;
     SessionWorker* worker_;  // deleted by its thread's end
     State state_ = State::Idle;

@@ -23,11 +23,6 @@ SessionWorker::SessionWorker(const core::Backends& backends) : backends_(backend
     connect(poll_timer_, &QTimer::timeout, this, &SessionWorker::poll);
 }
 
-void SessionWorker::list_targets() {
-    const std::vector<core::TargetName> names = backends_.list();
-    emit targets(QList<core::TargetName>(names.begin(), names.end()));
-}
-
 void SessionWorker::attach(const QString& uri) {
     drop();
     const auto report = [this](std::string_view step, double fraction) {

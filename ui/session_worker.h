@@ -65,7 +65,7 @@ class SessionWorker : public QObject {
     Q_OBJECT
 
   public:
-    /// `backends` is used from the worker's thread alone and must outlive the worker.
+    /// Targets are attached to in the worker's thread alone. `backends` must outlive the worker.
     explicit SessionWorker(const core::Backends& backends);
 
     /// Asks the attach() that runs, or waits in the queue, to be given up. Any thread.
@@ -73,7 +73,6 @@ class SessionWorker : public QObject {
     /// To be called by who is about to ask for an attach(): forgets an earlier cancel(). Any thread.
     void arm() { cancelled_ = false; }
   public slots:
-    void list_targets();
     /// Blocks this thread until attached, failed or cancelled, with progress().
     void attach(const QString& uri);
     void step(const vmxscope::ui::StepRequest& request);
@@ -89,7 +88,6 @@ class SessionWorker : public QObject {
     void shut_down();
 
   signals:
-    void targets(const QList<vmxscope::core::TargetName>& names);
     /// `fraction` < 0: how far is not known.
     void progress(const QString& text, double fraction);
     void attached(const vmxscope::core::TargetInfo& info);

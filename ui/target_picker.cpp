@@ -5,7 +5,9 @@
 #include <QLineEdit>
 #include <QListView>
 #include <QPushButton>
+#include <QShowEvent>
 #include <QVBoxLayout>
+#include <algorithm>
 
 #include "ui/cell_delegate.h"
 #include "ui/roles.h"
@@ -14,9 +16,39 @@
 namespace vmxscope::ui {
 
 void TargetListModel::set(const QList<core::TargetName>& targets) {
-    beginResetModel();
-    targets_ = targets;
-    endResetModel();
+    const auto wanted = [&](const core::TargetName& old) {
+        return std::any_of(targets.begin(), targets.end(), [&](const auto& t) { return t.uri == old.uri; });
+    };
+    for (int row = static_cast<int>(targets_.size()) - 1; row >= 0; --row)
+        if (!wanted(targets_[row])) remove(row, row);
+    for (int row = 0; row < targets.size(); ++row) bring(row, targets[row]);
+    if (targets_.size() > targets.size()) remove(static_cast<int>(targets.size()), static_cast<int>(targets_.size()) - 1);
+}
+
+void TargetListModel::remove(int first, int last) {
+    beginRemoveRows({}, first, last);
+    targets_.remove(first, last - first + 1);
+    endRemoveRows();
+}
+
+/// `target` stands in `row` afterwards; rows above are as they will stay.
+void TargetListModel::bring(int row, const core::TargetName& target) {
+    const auto from = std::find_if(targets_.begin() + row, targets_.end(), [&](const auto& t) { return t.uri == target.uri; });
+    const int old = static_cast<int>(from - targets_.begin());
+    if (from == targets_.end()) {
+        beginInsertRows({}, row, row);
+        targets_.insert(row, target);
+        endInsertRows();
+        return;
+    }
+    if (old != row) {
+        beginMoveRows({}, old, old, {}, row);
+        targets_.move(old, row);
+        endMoveRows();
+    }
+    if (targets_[row] == target) return;
+    targets_[row] = target;
+    emit dataChanged(index(row), index(row));
 }
 
 int TargetListModel::rowCount(const QModelIndex& parent) const {
@@ -55,7 +87,7 @@ TargetPicker::TargetPicker(QWidget* parent)
     list_->setItemDelegate(new CellDelegate(list_));
     list_->setResizeMode(QListView::Adjust);
     list_->setAccessibleName(QStringLiteral("Targets"));
-    uri_->setPlaceholderText(QStringLiteral("or type one: lab:pae-ept, kvm:PID, tcp:HOST:PORT, unix:PATH"));
+    uri_->setPlaceholderText(QStringLiteral("or type one: lab:pae-ept, kvm:PID, libvirt:DOMAIN, tcp:HOST:PORT, unix:PATH"));
     uri_->setAccessibleName(QStringLiteral("Target"));
     attach_->setDefault(true);
     attach_->setEnabled(false);
@@ -68,7 +100,7 @@ TargetPicker::TargetPicker(QWidget* parent)
     layout->addLayout(line);
 
     connect(list_->selectionModel(), &QItemSelectionModel::currentChanged, this, [this](const QModelIndex& now) {
-        if (now.isValid()) uri_->setText(now.data().toString());
+        if (now.isValid() && !updating_) uri_->setText(now.data().toString());
     });
     connect(list_, &QListView::activated, this, &TargetPicker::ask);
     connect(uri_, &QLineEdit::textChanged, this, [this] { attach_->setEnabled(!uri().isEmpty()); });
@@ -77,7 +109,15 @@ TargetPicker::TargetPicker(QWidget* parent)
 }
 
 void TargetPicker::set_targets(const QList<core::TargetName>& targets) {
+    const QString chosen = list_->currentIndex().data().toString();
+    updating_ = true;
     model_.set(targets);
+    // A view goes to the neighbour of a row that goes; nobody chose that.
+    if (list_->currentIndex().data().toString() != chosen) {
+        list_->clearSelection();
+        list_->setCurrentIndex({});
+    }
+    updating_ = false;
     nothing_->setText(QStringLiteral("No nested guest was found on this machine.\nType a target below."));
     nothing_->setVisible(targets.isEmpty());
 }
@@ -86,6 +126,15 @@ void TargetPicker::set_uri(const QString& uri) {
 }
 QString TargetPicker::uri() const {
     return uri_->text().trimmed();
+}
+
+void TargetPicker::showEvent(QShowEvent* event) {
+    QWidget::showEvent(event);
+    if (!event->spontaneous()) emit shown_changed(true);
+}
+void TargetPicker::hideEvent(QHideEvent* event) {
+    QWidget::hideEvent(event);
+    if (!event->spontaneous()) emit shown_changed(false);
 }
 
 void TargetPicker::ask() {

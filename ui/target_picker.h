@@ -20,12 +20,15 @@ class TargetListModel : public QAbstractListModel {
 
   public:
     using QAbstractListModel::QAbstractListModel;
+    /// Row by row, so that what is selected stays so.
     void set(const QList<core::TargetName>& targets);
     int rowCount(const QModelIndex& parent = {}) const override;
     QVariant data(const QModelIndex& index, int role) const override;
     Qt::ItemFlags flags(const QModelIndex& index) const override;
 
   private:
+    void remove(int first, int last);
+    void bring(int row, const core::TargetName& target);
     QList<core::TargetName> targets_;
 };
 
@@ -34,16 +37,24 @@ class TargetPicker : public QWidget {
 
   public:
     explicit TargetPicker(QWidget* parent = nullptr);
+    /// What is chosen or typed stays, also when its row goes.
     void set_targets(const QList<core::TargetName>& targets);
     void set_uri(const QString& uri);
     QString uri() const;
 
   signals:
     void attach_asked(const QString& uri);
+    /// While it is visible the list is wanted up to date.
+    void shown_changed(bool shown);
+
+  protected:
+    void showEvent(QShowEvent* event) override;
+    void hideEvent(QHideEvent* event) override;
 
   private:
     void ask();
     TargetListModel model_;
+    bool updating_ = false;
     QListView* list_;
     QLabel* nothing_;  // over the list while it is empty
     QLineEdit* uri_;
