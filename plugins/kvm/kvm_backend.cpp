@@ -77,7 +77,7 @@ class KvmBackend : public core::Backend {
         for (const KvmProcess& p : kvm_processes()) {
             core::TargetName t;
             t.uri = fmt::format("kvm:{}", p.pid);
-            t.summary = fmt::format("{}{}{}, {} vCPU{}{}", p.name, p.guest.empty() ? "" : " ", p.guest, p.vcpus, p.vcpus == 1 ? "" : "s",
+            t.summary = fmt::format("{}{}{}, {} vCPU{}{}", p.name, p.guest.empty() ? "" : p.libvirt ? ", libvirt's domain " : " ", p.guest, p.vcpus, p.vcpus == 1 ? "" : "s",
                                     p.nested_runs.value_or(0) ? ", runs a nested guest" : "");
             t.available = host.has_value() && ::geteuid() == 0;
             if (!host) t.why_not = host.error().text();

@@ -49,6 +49,18 @@ std::optional<std::uint64_t> nested_runs(std::uint32_t pid) {
     return sum;
 }
 
+/// "guest=NAME,debug-threads=on" or "NAME"; in a name, QEMU writes a comma twice.
+std::string guest_of(std::string text) {
+    constexpr std::string_view kGuest = "guest=";
+    if (text.starts_with(kGuest)) text.erase(0, kGuest.size());
+    std::string name;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == ',' && (i + 1 == text.size() || text[++i] != ',')) break;
+        name += text[i];
+    }
+    return name;
+}
+
 std::optional<KvmProcess> inspect(std::uint32_t pid) {
     KvmProcess p;
     p.pid = pid;
@@ -64,7 +76,9 @@ std::optional<KvmProcess> inspect(std::uint32_t pid) {
     const auto args = arguments(pid);
     if (!args.empty()) p.name = fs::path(args[0]).filename();
     const auto name = std::find(args.begin(), args.end(), "-name");
-    if (name != args.end() && name + 1 != args.end()) p.guest = *(name + 1);
+    if (name != args.end() && name + 1 != args.end()) p.guest = guest_of(*(name + 1));
+    // What libvirt calls its own monitor.
+    p.libvirt = std::any_of(args.begin(), args.end(), [](const std::string& a) { return a.starts_with("chardev=charmonitor,"); });
     p.nested_runs = nested_runs(pid);
     return p;
 }

@@ -14,6 +14,7 @@ struct KvmProcess {
     std::uint32_t pid = 0;
     std::string name;                         // argv[0]'s file name
     std::string guest;                        // QEMU's -name, or empty
+    bool libvirt = false;                     // `guest` is the name of a domain of libvirt's
     unsigned vcpus = 0;
     std::optional<std::uint64_t> nested_runs; // nested VM-entries so far (KVM's debugfs); empty when not readable
 };
