@@ -19,6 +19,7 @@ constexpr const char* kExamples = R"(Examples:
   vmxscope                                    the window, with a list of targets to choose from
   vmxscope lab:pae-ept                        starts the lab's guest and attaches to it
   vmxscope kvm:1234                           attaches to the QEMU process 1234 on this machine
+  vmxscope libvirt:l1                         attaches to the domain l1 of libvirt's
   vmxscope boot.vxt                           goes through a recording; needs no VT-x and no lab
   vmxscope dmesg.txt                          shows the VMCSs that a kernel logged; also of a saved virtual machine
   vmxscope --evidence all lab:pae-ept         with every VMREAD and VMWRITE of KVM's: who wrote each value
@@ -42,7 +43,7 @@ void add_options(CLI::App& cli, Options& o) {
     cli.footer(kExamples);
     cli.set_version_flag("--version", std::string("vmxscope ") + VMXSCOPE_VERSION);
     cli.add_option("TARGET", o.target,
-                   "What to attach to: lab:NAME, kvm:PID, tcp:HOST:PORT, unix:PATH; a trace (.vxt); or a file with a VMCS dump");
+                   "What to attach to: lab:NAME, kvm:PID, libvirt:DOMAIN, tcp:HOST:PORT, unix:PATH; a trace (.vxt); or a file with a VMCS dump");
     cli.add_option("--evidence", o.evidence,
                    "Which of KVM's VMREADs and VMWRITEs are watched; all slows the guest down")
         ->check(CLI::IsMember({"none", "pdptr", "all"}));
@@ -61,6 +62,7 @@ void add_options(CLI::App& cli, Options& o) {
         ->check(CLI::IsMember({"pdptrs", "field", "history", "findings", "checks", "memory", "compare", "notes"}))
         ->needs(shot);
     cli.add_option("--field", o.field, "With --screenshot: which field is selected")->needs(shot);
+    cli.add_option_function<std::string>("--connect", app::choose_libvirt, app::kConnectHelp)->type_name("URI");
     cli.add_option("--theme", o.theme, "Colours")->check(CLI::IsMember({"system", "light", "dark"}));
 }
 

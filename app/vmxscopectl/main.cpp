@@ -24,6 +24,8 @@ int main(int argc, char** argv) {
     CLI::App cli{"Steps a nested KVM guest's VM-entries and VM-exits and shows vmcs12 beside vmcs02."};
     cli.set_version_flag("--version", VMXSCOPE_VERSION);
     cli.require_subcommand(1);
+    cli.fallthrough();  // so that --connect may stand after the subcommand
+    cli.add_option_function<std::string>("--connect", app::choose_libvirt, app::kConnectHelp)->type_name("URI");
     cli.footer(
         "Examples:\n"
         "  vmxscopectl targets\n"
