@@ -9,6 +9,7 @@ namespace vmxscope::ui {
 namespace {
 
 constexpr int kSettleMs = 200;         // rows are fetched, layouts settle in the event loop, some after others
+constexpr int kListSettlesMs = 1'000;
 constexpr qint64 kSayAgainMs = 3'000;  // how long a terminal may be silent
 
 }  // namespace
@@ -18,6 +19,7 @@ Screenshot::Screenshot(MainWindow& window, Session& session, ScreenshotJob job, 
     limit_->setSingleShot(true);
     limit_->setInterval(job_.limit_s * 1000);
     connect(limit_, &QTimer::timeout, this, [this] {
+        if (job_.target.isEmpty()) return fail(QStringLiteral("The targets were not listed within %1 s.").arg(job_.limit_s));
         fail(QStringLiteral(
                  "No stop came within %1 s after step %2 of %3. The guest may not run an L2: see what it does "
                  "with vmxscopectl, or give --timeout.")
@@ -49,7 +51,18 @@ Screenshot::Screenshot(MainWindow& window, Session& session, ScreenshotJob job, 
 void Screenshot::start() {
     window_.resize(job_.size);
     window_.show();
-    window_.open(job_.target);
+    if (job_.target.isEmpty()) wait_for_list();
+    else window_.open(job_.target);
+}
+
+/// Some families answer after others: the picture is taken once nothing more comes.
+void Screenshot::wait_for_list() {
+    auto* settled = new QTimer(this);
+    settled->setSingleShot(true);
+    settled->setInterval(kListSettlesMs);
+    connect(settled, &QTimer::timeout, this, &Screenshot::save);
+    connect(&session_, &Session::targets, settled, qOverload<>(&QTimer::start));
+    limit_->start();
 }
 
 void Screenshot::say(const QString& said) {

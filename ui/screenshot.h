@@ -13,7 +13,7 @@ class QTimer;
 namespace vmxscope::ui {
 
 struct ScreenshotJob {
-    QString target, file;
+    QString target, file;  // no target: the page that lists them
     int steps = 1;
     core::StepKind kind = core::StepKind::Transition;
     int limit_s = 600;  // for one stop to come; attaching has its own limits
@@ -37,6 +37,7 @@ class Screenshot : public QObject {
 
   private:
     void say(const QString& text);
+    void wait_for_list();
     void next();
     void take();
     void save();

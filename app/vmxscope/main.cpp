@@ -48,7 +48,7 @@ void add_options(CLI::App& cli, Options& o) {
                    "Which of KVM's VMREADs and VMWRITEs are watched; all slows the guest down")
         ->check(CLI::IsMember({"none", "pdptr", "all"}));
     auto* shot =
-        cli.add_option("--screenshot", o.screenshot, "Attach, step, save the window as this PNG file, and end");
+        cli.add_option("--screenshot", o.screenshot, "Attach, step, save the window as this PNG file, and end; without TARGET: the list of them");
     cli.add_option("--steps", o.steps, "With --screenshot: steps before the picture")
         ->check(CLI::Range(0, 1'000'000))
         ->needs(shot);
@@ -123,7 +123,6 @@ int main(int argc, char** argv) {
     add_options(cli, o);
     CLI11_PARSE(cli, argc, argv);
     const bool picture = !o.screenshot.empty();
-    if (picture && o.target.empty()) return complain("--screenshot needs a TARGET. See: vmxscope --help.");
     // A picture needs no display; where one is named nevertheless, the same fonts are used without it.
     if (picture && !qEnvironmentVariableIsSet("QT_QPA_PLATFORM")) qputenv("QT_QPA_PLATFORM", "offscreen");
     if (!picture)
