@@ -113,7 +113,8 @@ Result<void> Target::resume_back(std::optional<StepKind>, std::optional<std::uin
 }
 
 Result<void> Target::go_to(std::uint64_t) {
-    return resume_back({}, {});
+    return fail("This target cannot go to another transition: a guest runs only forward.",
+                "A recording of it can (vmxscopectl record).");
 }
 
 Result<void> Target::record(const RecordSettings&) {

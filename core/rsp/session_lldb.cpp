@@ -58,7 +58,7 @@ std::string lldb_reason(Target& target, const Stop& stop) {
 /// For the end of a stop reply: "reason:exception;description:HEX;" and "threads:1,2;thread-pcs:100010,200010;".
 std::string Session::lldb_stop(const Stop& stop) {
     std::string text;
-    if (const std::string reason = lldb_reason(*target_, stop); error_strings_ && !reason.empty())
+    if (const std::string reason = error_strings_ ? lldb_reason(*target_, stop) : ""; !reason.empty())
         text = fmt::format("reason:exception;description:{};", to_hex(reason));
     if (!lists_threads_) return text;
     const auto vcpus = target_->vcpus();

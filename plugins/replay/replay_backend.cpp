@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/timeline_stretch.h"
+#include "plugins/replay/lanes.h"
 #include "plugins/replay/vcpu_places.h"
 
 namespace vmxscope::replay {
@@ -40,14 +41,17 @@ class ReplayTarget final : public core::Target {
     const core::TargetInfo& info() const override { return info_; }
     core::Abilities abilities() const override {
         using enum core::Ability;
-        const core::Abilities all{Transitions, Back};
+        const core::Abilities all{Transitions, Back, NonStop};
         return line_->info().capabilities ? all.with(Capabilities) : all;
     }
     Result<std::vector<core::Vcpu>> vcpus() override;
     Result<void> resume(const std::vector<core::Action>& actions) override;
     Result<void> resume_back(std::optional<core::StepKind> step, std::optional<std::uint32_t> vcpu) override;
+    Result<void> go_to(std::uint64_t seq) override;
     Result<std::optional<Stop>> wait(std::chrono::milliseconds limit) override;
     Result<void> interrupt() override;
+    Result<void> set_non_stop(bool on) override;
+    Result<void> interrupt_one(std::uint32_t vcpu) override;
 
     Result<core::History> history() override { return core::History{blocks_.first(), blocks_.last(), blocks_.lost()}; }
     Result<nested::Transition> transition(std::uint64_t seq) override { return line_->transition(seq); }
@@ -87,6 +91,7 @@ class ReplayTarget final : public core::Target {
     std::uint32_t cursor_vcpu_ = 0;
     std::optional<Run> run_;
     std::optional<Stop> stop_;  // to be told by wait()
+    std::optional<Lanes> lanes_;  // in non-stop mode
 
     friend Result<std::unique_ptr<core::Target>> replay::replay(const std::filesystem::path&, const core::Progress&);
 };
@@ -97,6 +102,12 @@ bool ends_step(const std::vector<core::Action>& actions, const Digest& d) {
     return of != actions.end() && of->step && matches(*of->step, d.kind);
 }
 
+Result<void> of_transitions(const std::vector<core::Action>& actions) {
+    if (std::ranges::any_of(actions, [](const core::Action& a) { return a.step == core::StepKind::Instruction; }))
+        return fail("A recording has no single instructions: it is of the transitions alone.");
+    return {};
+}
+
 void ReplayTarget::stop(Stop::Why why, const Digest& at) {
     run_.reset();
     cursor_ = at.seq;
@@ -105,8 +116,9 @@ void ReplayTarget::stop(Stop::Why why, const Digest& at) {
 }
 
 Result<void> ReplayTarget::begin(Run run) {
-    if (std::ranges::any_of(run.actions, [](const core::Action& a) { return a.step == core::StepKind::Instruction; }))
-        return fail("A recording has no single instructions: it is of the transitions alone.");
+    if (auto ok = of_transitions(run.actions); !ok) return ok;
+    if (lanes_)
+        return fail("In non-stop mode there is no way back: each vCPU is at a time of its own.", "Turn it off: set non-stop off.");
     if (run_ || stop_) return fail("The recording already runs.", "Wait for it to stop, or interrupt it.");
     run.at = cursor_;
     run_ = std::move(run);
@@ -114,11 +126,50 @@ Result<void> ReplayTarget::begin(Run run) {
 }
 
 Result<void> ReplayTarget::resume(const std::vector<core::Action>& actions) {
+    if (lanes_) {
+        if (auto ok = of_transitions(actions); !ok) return ok;
+        lanes_->resume(actions);
+        return {};
+    }
     return begin({core::Way::Forth, actions, 0});
 }
 
 Result<void> ReplayTarget::resume_back(std::optional<core::StepKind> step, std::optional<std::uint32_t> vcpu) {
     return begin({core::Way::Back, {core::Action{vcpu, step}}, 0});
+}
+
+Result<void> ReplayTarget::go_to(std::uint64_t seq) {
+    if (auto begun = begin({core::Way::Forth, {}, 0}); !begun) return begun;
+    run_.reset();
+    const auto near = line_->digests_at(seq);
+    if (!near) return tl::unexpected(near.error());
+    const auto at = std::ranges::find(*near, seq, &Digest::seq);
+    if (at == near->end())
+        return fail(fmt::format("Transition {} is not in this recording, which is of {} to {}.", seq, line_->first(), line_->last()));
+    stop(Stop::Why::Transition, *at);
+    return {};
+}
+
+Result<void> ReplayTarget::set_non_stop(bool on) {
+    if (on == lanes_.has_value()) return {};
+    if (run_ || stop_) return fail("The recording runs.", "Wait for it to stop, or interrupt it.");
+    if (on) {
+        const auto now = places_.at(*line_, cursor_);
+        if (!now) return tl::unexpected(now.error());
+        lanes_.emplace(*now);
+        return {};
+    }
+    // All stand where the one stands that came farthest.
+    for (const core::Vcpu& v : lanes_->vcpus())
+        if (v.last_seq > cursor_) cursor_ = v.last_seq, cursor_vcpu_ = v.id;
+    lanes_.reset();
+    return {};
+}
+
+Result<void> ReplayTarget::interrupt_one(std::uint32_t vcpu) {
+    if (!lanes_) return interrupt();
+    lanes_->interrupt(vcpu);
+    return {};
 }
 
 /// Goes through one stretch; true once it has stopped.
@@ -160,6 +211,11 @@ void ReplayTarget::stop_at_an_end() {
 
 Result<std::optional<Stop>> ReplayTarget::wait(std::chrono::milliseconds limit) {
     const auto end = steady_clock::now() + limit;
+    if (lanes_) {
+        auto next = lanes_->next(*line_);
+        if (next && !*next) std::this_thread::sleep_until(end);
+        return next;
+    }
     while (run_) {
         const auto stopped = run_on();
         if (!stopped) return tl::unexpected(stopped.error());
@@ -170,6 +226,10 @@ Result<std::optional<Stop>> ReplayTarget::wait(std::chrono::milliseconds limit) 
 }
 
 Result<void> ReplayTarget::interrupt() {
+    if (lanes_) {
+        lanes_->interrupt({});
+        return {};
+    }
     if (stop_) return {};
     if (run_) {
         const auto here = core::stretch_from(*line_, run_->at);
@@ -185,6 +245,7 @@ Result<void> ReplayTarget::interrupt() {
 }
 
 Result<std::vector<core::Vcpu>> ReplayTarget::vcpus() {
+    if (lanes_) return lanes_->vcpus();
     auto all = places_.at(*line_, cursor_);
     if (all && run_)
         for (core::Vcpu& v : *all) v.state = core::VcpuState::Running;

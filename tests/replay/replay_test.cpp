@@ -214,6 +214,59 @@ TEST_F(Replay, AnInterruptStopsItWhereItIs) {
     EXPECT_EQ(next(*target).seq, here.seq) << "before it ran on";
 }
 
+TEST_F(Replay, GoesToAnyTransition) {
+    const auto target = open();
+    next(*target);
+    for (const std::size_t i : {399u, 0u, 250u}) {
+        ASSERT_TRUE(target->go_to(all_[i].seq));
+        EXPECT_EQ(next(*target).seq, all_[i].seq);
+    }
+    EXPECT_EQ(step(*target, StepKind::Transition).seq, all_[251].seq);
+    EXPECT_FALSE(target->go_to(220));  // in a gap
+    EXPECT_FALSE(target->go_to(0));
+}
+
+TEST_F(Replay, InNonStopModeEachVcpuGoesThroughItsOwn) {
+    const auto target = open();
+    next(*target);
+    ASSERT_TRUE(target->set_non_stop(true));
+    for (const std::uint32_t vcpu : {1u, 0u}) {
+        for (const Transition& t : all_) {
+            if (t.vcpu != vcpu || t.seq == all_.front().seq) continue;
+            ASSERT_TRUE(target->resume({{vcpu, StepKind::Transition}}));
+            const Stop stop = next(*target);
+            ASSERT_EQ(stop.vcpu, vcpu);
+            ASSERT_EQ(stop.seq, t.seq);
+        }
+        ASSERT_TRUE(target->resume({{vcpu, StepKind::Transition}}));
+        EXPECT_EQ(next(*target).why, Stop::Why::End);
+    }
+    EXPECT_FALSE(target->resume_back(StepKind::Transition, {}));
+    EXPECT_FALSE(target->go_to(1));
+    ASSERT_TRUE(target->set_non_stop(false));
+    ASSERT_TRUE(target->resume_back({}, {}));
+    EXPECT_EQ(next(*target).seq, all_.front().seq);
+}
+
+TEST_F(Replay, InNonStopModeVcpusStopOneAfterTheOther) {
+    const auto target = open();
+    next(*target);
+    ASSERT_TRUE(target->set_non_stop(true));
+    ASSERT_TRUE(target->resume({{std::nullopt, StepKind::Exit}}));
+    EXPECT_EQ(target->vcpus()->at(0).state, core::VcpuState::Running);
+    const Stop one = next(*target), two = next(*target);
+    EXPECT_NE(one.vcpu, two.vcpu);
+    EXPECT_LT(one.seq, two.seq);
+    EXPECT_EQ(target->vcpus()->at(one.vcpu).last_seq, one.seq);
+    ASSERT_TRUE(target->resume({{}}));
+    ASSERT_TRUE(target->interrupt_one(two.vcpu));
+    const Stop interrupted = next(*target);
+    EXPECT_EQ(interrupted.why, Stop::Why::Interrupted);
+    EXPECT_EQ(interrupted.seq, two.seq);
+    EXPECT_EQ(next(*target).why, Stop::Why::End);  // the other
+    EXPECT_FALSE(*target->wait(std::chrono::milliseconds(1)));
+}
+
 TEST_F(Replay, BackendsTakeAPathForATarget) {
     core::Backends backends;
     backends.add(replay_backend());
@@ -251,7 +304,7 @@ TEST_F(ReplayServed, AClientSeesEveryTransitionAsItWasRecorded) {
     EXPECT_EQ(end.why, Stop::Why::End);
     EXPECT_EQ(end.text, "The recording ends here.");
     EXPECT_EQ(end.seq, all_.back().seq);
-    EXPECT_FALSE(target.resume_back(StepKind::Transition, {}));
+    EXPECT_EQ(step_back(target, StepKind::Transition).seq, all_[all_.size() - 2].seq);
 }
 
 TEST_F(ReplayServed, ReverseStepsAreServedWhereTheTargetGoesBack) {
@@ -267,6 +320,24 @@ TEST_F(ReplayServed, ReverseStepsAreServedWhereTheTargetGoesBack) {
     EXPECT_NE(back.find("vmxwhy:transition;"), std::string::npos) << back;
     const std::string begin = client.ask("bc");
     EXPECT_NE(begin.find(fmt::format("vmxwhy:end;vmxseq:{:x};", all_.front().seq)), std::string::npos) << begin;
+}
+
+TEST_F(ReplayServed, EachVcpuRunsForItselfInNonStopMode) {
+    core::test::RawClient client(server.connect());
+    EXPECT_NE(client.ask("qSupported:multiprocess+").find(";QNonStop+;"), std::string::npos);
+    EXPECT_EQ(client.ask("QNonStop:1"), "OK");
+    client.ask("?");
+    client.ask("vStopped");
+    for (const std::uint32_t vcpu : {1u, 0u, 1u}) {
+        EXPECT_EQ(client.ask(fmt::format("vCont;s:p1.{}", vcpu + 1)), "OK");
+        std::string stop = client.notification();
+        if (stop.find("vmxwhy:attached") != std::string::npos) {  // the one that was to be told later
+            client.ask("vStopped");
+            stop = client.notification();
+        }
+        EXPECT_TRUE(stop.starts_with(fmt::format("Stop:T05thread:p1.{};vmxwhy:transition;", vcpu + 1))) << stop;
+        EXPECT_EQ(client.ask("vStopped"), "OK");
+    }
 }
 
 TEST_F(ReplayServed, GdbGoesBackAndForth) {
