@@ -126,7 +126,8 @@ void CellDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option, 
     painter->setClipRect(option.rect);
     paint_ground(painter, option, index, s);
     const bool selected = option.state & QStyle::State_Selected;
-    const QColor text = selected ? option.palette.color(QPalette::HighlightedText) : s.look.text;
+    const bool enabled = option.state & QStyle::State_Enabled;
+    const QColor text = selected ? option.palette.color(QPalette::HighlightedText) : enabled ? s.look.text : colors().muted();
     QRect room = option.rect.adjusted(kPadX, kPadY, -kPadX, -kPadY);
 
     if (!s.glyphs.isEmpty()) {
