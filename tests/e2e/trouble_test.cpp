@@ -1,12 +1,16 @@
 // Nothing is ever left held: the agent is killed, the module unloaded, the guest ended, while a vCPU is held. And gdb.
 #include <array>
 #include <cstdio>
-#include <thread>
 
+#include "lab_life.h"
 #include "walk.h"
 
 using namespace vmxscope;
 using e2e::Walk;
+using e2e::complaints;
+using e2e::eventually;
+using e2e::guest_goes_on;
+using e2e::start_agent;
 using lab::running_lab;
 using lab::sh;
 
@@ -14,32 +18,6 @@ namespace {
 
 constexpr const char* kHeld = "cat /proc/$(cat /run/qemu.pid)/task/*/stack | grep -c hold_work || true";
 
-template <typename Condition>
-bool eventually(Condition condition) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(5);
-    while (std::chrono::steady_clock::now() < end) {
-        if (condition()) return true;
-        std::this_thread::sleep_for(std::chrono::milliseconds(200));
-    }
-    return false;
-}
-
-/// L1 counts its rounds on its console (at powers of two, then every 64): it goes on when the last line changes.
-std::string last_round(const lab::Lab& lab) { return sh(lab, "tail -n 1 /run/l1.log"); }
-
-bool guest_goes_on(const lab::Lab& lab) {
-    const std::string before = last_round(lab);
-    return eventually([&] { return last_round(lab) != before; });
-}
-
-void start_agent(const lab::Lab& lab) {
-    sh(lab,
-       "vmxscope-agent --listen tcp:10.0.2.15:4000 --trust-network --pid $(cat /run/qemu.pid) >/run/agent.log 2>&1 </dev/null & "
-       "echo $! >/run/agent.pid; until grep -q ':0FA0 00000000:0000 0A' /proc/net/tcp; do sleep 0.2; done");
-}
-
-/// What the kernel complained of. The emulated processor makes it complain once while it boots: that is the base line.
-std::string complaints(const lab::Lab& lab) { return sh(lab, "dmesg | grep -E 'BUG|WARNING|Oops|Call Trace' || true"); }
 const std::string& complaints_at_boot() {
     static const std::string at_boot = complaints(running_lab("pae-ept"));
     return at_boot;

@@ -46,6 +46,20 @@ class Guest {
                               return {};
                           });
     }
+    core::Result<void> write(Space space, std::uint64_t address, const std::vector<std::byte>& bytes) {
+        return write_space(
+            space, address, bytes, t,
+            [this](std::uint64_t physical, std::span<std::byte> to) -> core::Result<void> {
+                if (physical >= memory_.size()) return core::fail("no memory there");
+                std::memcpy(to.data(), &memory_.at(physical), to.size());
+                return {};
+            },
+            [this](std::uint64_t physical, std::span<const std::byte> from) -> core::Result<void> {
+                EXPECT_EQ(physical / 4096, (physical + from.size() - 1) / 4096) << "a range crosses a page";
+                std::memcpy(&memory_.at(physical), from.data(), from.size());
+                return {};
+            });
+    }
     std::string refusal(Space space, std::uint64_t address, std::size_t size = 1) const {
         const auto r = read(space, address, size);
         EXPECT_FALSE(r) << std::hex << address;
@@ -124,6 +138,24 @@ TEST(ReadSpace, ImpossibleRangesAreRefused) {
     EXPECT_FALSE(g.refusal(Space::L1Physical, ~0ull, 2).empty());
     EXPECT_FALSE(g.refusal(Space::L1Physical, ~0ull, 1).empty());
     EXPECT_EQ(g.read(Space::L1Physical, 0, 0)->size(), 0u);
+}
+
+TEST(WriteSpace, WritesPageByPageWhereEpt12Leads) {
+    Guest g;
+    const std::vector<std::byte> mark{std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}};
+    ASSERT_TRUE(g.write(Space::L2Physical, 0x4ffe, mark));
+    EXPECT_EQ(g.at(0x4fff), std::byte{2});
+    EXPECT_EQ(g.at(0x7000), std::byte{3}) << "the next page lies elsewhere";
+    EXPECT_EQ(*g.read(Space::L2Linear, 0x40004ffe, 4), mark);
+}
+
+TEST(WriteSpace, WritesNothingWhereAPartIsNotMapped) {
+    Guest g;
+    const std::byte before = g.at(0x7fff);
+    EXPECT_FALSE(g.write(Space::L2Physical, 0x5fff, {std::byte{0xaa}, std::byte{0xbb}}));
+    EXPECT_EQ(g.at(0x7fff), before);
+    EXPECT_FALSE(g.write(Space::L1Physical, ~0ull, {std::byte{1}, std::byte{2}})) << "it would wrap";
+    EXPECT_FALSE(g.write(Space::L1Physical, 0, std::vector<std::byte>(core::kMostWritten + 1)));
 }
 
 }  // namespace
