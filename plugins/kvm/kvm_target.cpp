@@ -429,8 +429,10 @@ Result<std::vector<core::Vcpu>> KvmTarget::vcpus() {
         v.id = id_of(index, slot);
         v.tid = slot.tid;
         v.state = gone_ ? VcpuState::Gone : slot.held ? VcpuState::Held : running_ && (slot.asked || !non_stop_) ? VcpuState::Running : VcpuState::Waiting;
-        v.level = slot.assembler.level();
         v.last_seq = slot.shown;
+        // As its shown transition has it: the vCPU itself may be held some crossings further on.
+        const auto shown = slot.shown && slot.shown != intake_.newest_of(slot) ? transition(slot.shown) : tl::unexpected(core::Error{});
+        v.level = shown ? core::level_after(shown->kind) : slot.assembler.level();
         out.push_back(v);
     }
     std::sort(out.begin(), out.end(), [](auto& a, auto& b) { return a.id < b.id; });

@@ -143,6 +143,8 @@ def lldb_session(lldb, options, endpoint):
             more, text = piece[:1] == "m", text + piece[1:]
         return json.loads(text)
 
+    # An agent answers the first packet once it has attached.
+    lldb.ask("settings set plugin.process.gdb-remote.packet-timeout %d" % LIMIT)
     connected = lldb.run("gdb-remote " + endpoint)
     check("frame #0" in connected, "gdb-remote: " + connected)
     check("name = 'vCPU 0, L" in lldb.ask("thread list"), "thread list")
