@@ -171,7 +171,6 @@ std::string stop_reply(const Stop& stop, bool multiprocess, const StopExtras& ex
     reply += fmt::format("vmxwhy:{};vmxseq:{:x};", why->second, stop.seq);
     if (extras.text && !stop.text.empty() && stop.why == Stop::Why::Transition)
         reply += fmt::format("vmxtext:{};", to_hex(std::string_view(stop.text).substr(0, kMaxSentence)));
-    reply += extras.more;
     if (!extras.data.empty()) reply.append(kData).append(extras.data);
     return reply;
 }

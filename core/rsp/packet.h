@@ -57,7 +57,6 @@ struct StopExtras {
     std::string_view breakpoint = {};  // "swbreak" or "hwbreak": one that the client has set, where the vCPU is
     bool text = false;                // with the text of a stop at a transition
     std::string_view data = {};        // the transition itself, encoded: goes last, as bytes, after "vmxdata:"
-    std::string more = {};                  // as it is to stand there
 };
 /// "T05thread:p1.1;vmxwhy:transition;vmxseq:2a;", "W00;process:1".
 std::string stop_reply(const Stop& stop, bool multiprocess, const StopExtras& extras = {});

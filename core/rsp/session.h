@@ -171,7 +171,9 @@ class Session {
     std::string threads_xml();
     std::string thread_name(const Vcpu& vcpu);
     std::string thread_description(const Vcpu& vcpu);
-    std::string lldb_stop(const Stop& stop);
+    std::uint64_t counter_of(std::uint32_t vcpu);
+    void remember_counter(const Stop& stop);
+    std::string for_lldb(std::string reply, const Stop& stop);
     void announce(const Stop& stop);
     const nested::Transition* at_stop(const Stop& stop);
     std::string report(const Stop& stop);
@@ -202,6 +204,8 @@ class Session {
     bool vmx_ = false;            // the client knows this project's own packets
     bool error_strings_ = false;  // lldb's way to be told errors in words
     bool lists_threads_ = false;  // lldb wants all threads named in stop replies
+    std::optional<std::pair<std::uint32_t, std::uint64_t>> counter_;  // vCPU and rip of the stop that it was told last …
+    bool stays_ = false;                                              // … which are those of the one before
     std::optional<Space> space_;  // set by `monitor space`; empty: of the level that runs …
     bool physical_ = false;       // … linear, or (Qqemu.PhyMemMode) physical
     std::optional<Registers> registers_;

@@ -43,9 +43,9 @@ Session::Reply Session::list_threads_in_stop_reply(std::string_view) {
 
 namespace {
 
-/// Why a thread stopped, as lldb shows it: "#533 vCPU 0 nested-entry …". To a mere "trace" its `thread step-inst` goes
-/// on for as long as rip stays the same, which it may from transition to transition; by what it takes for an exception
-/// it is ended.
+constexpr unsigned kSigint = 2;
+
+/// Why a thread stopped, as lldb shows it: "#533 vCPU 0 nested-entry …".
 std::string lldb_reason(Target& target, const Stop& stop) {
     if (stop.why == Stop::Why::End) return stop.text;
     if (stop.why != Stop::Why::Transition) return {};
@@ -55,29 +55,43 @@ std::string lldb_reason(Target& target, const Stop& stop) {
 
 }  // namespace
 
-/// For the end of a stop reply: "reason:exception;description:HEX;" and "threads:1,2;thread-pcs:100010,200010;".
-std::string Session::lldb_stop(const Stop& stop) {
-    std::string text;
-    if (const std::string reason = error_strings_ ? lldb_reason(*target_, stop) : ""; !reason.empty())
-        text = fmt::format("reason:exception;description:{};", to_hex(reason));
-    if (!lists_threads_) return text;
+std::uint64_t Session::counter_of(std::uint32_t vcpu) {
+    const auto* t = newest(vcpu);
+    return t != nullptr && t->regs[nested::RIP].known() ? t->regs[nested::RIP].bits : kUnknownRip;
+}
+
+/// lldb's `thread step-inst` goes on for as long as rip stays the same, which it may from one transition to the next,
+/// and at a recording's end does for ever. A signal ends it; SIGINT is one that does not end a batch of commands as
+/// well. Where rip changes it is left at SIGTRAP, as a step that a signal ended is taken up again by the next
+/// `continue`.
+void Session::remember_counter(const Stop& stop) {
+    const std::pair here{stop.vcpu, counter_of(stop.vcpu)};
+    stays_ = counter_ == here && breakpoint_at(stop).empty();
+    counter_ = here;
+}
+
+/// A stop reply with what lldb wants in it: "T02…;description:HEX;threads:1,2;thread-pcs:100010,200010;".
+std::string Session::for_lldb(std::string reply, const Stop& stop) {
+    if (const std::string reason = error_strings_ ? lldb_reason(*target_, stop) : ""; !reason.empty()) {
+        if (stays_) reply.replace(1, 2, fmt::format("{:02x}", kSigint));
+        reply += fmt::format("description:{};", to_hex(reason));
+    }
+    if (!lists_threads_) return reply;
     const auto vcpus = target_->vcpus();
     std::string threads, counters;
     for (const Vcpu& v : vcpus ? *vcpus : std::vector<Vcpu>{}) {
         if (v.state == VcpuState::Gone) continue;
-        const auto* t = newest(v.id);
-        const bool known = t != nullptr && t->regs[nested::RIP].known();
         threads += fmt::format("{}{}", threads.empty() ? "" : ",", thread_text(v.id, multiprocess_));
-        counters += fmt::format("{}{:x}", counters.empty() ? "" : ",", known ? t->regs[nested::RIP].bits : kUnknownRip);
+        counters += fmt::format("{}{:x}", counters.empty() ? "" : ",", counter_of(v.id));
     }
-    return text + fmt::format("threads:{};thread-pcs:{};", threads, counters);
+    return reply + fmt::format("threads:{};thread-pcs:{};", threads, counters);
 }
 
 Session::Reply Session::thread_stop_info(std::string_view text) {
     const auto id = parse_thread(text);
     if (!id || id->which != ThreadId::Which::One) return error(fmt::format("There is no thread '{}'.", text));
     if (stop_ && stop_->why == Stop::Why::GuestGone) return stop_reply(*stop_, multiprocess_);
-    if (stop_ && stop_->vcpu == id->vcpu) return stop_reply(*stop_, multiprocess_) + lldb_stop(*stop_);
+    if (stop_ && stop_->vcpu == id->vcpu) return for_lldb(stop_reply(*stop_, multiprocess_), *stop_);
     const auto vcpu = find_vcpu(id->vcpu);
     if (!vcpu) return error(vcpu.error());
     return fmt::format("T00thread:{};", thread_text(id->vcpu, multiprocess_));
@@ -94,9 +108,10 @@ Session::Reply Session::threads_info(std::string_view) {
         nlohmann::json one = {{"tid", std::uint64_t{v.id} + 1}, {"name", thread_name(v)}};
         if (stop_ && stop_->vcpu == v.id) {
             const std::string reason = lldb_reason(*target_, *stop_);
-            one["reason"] = reason.empty() ? "signal" : "exception";
+            const bool signal = reason.empty() || stays_;
+            one["reason"] = signal ? "signal" : "trace";
+            one["signal"] = stop_->why == Stop::Why::Interrupted || (signal && !reason.empty()) ? kSigint : 5;
             if (!reason.empty()) one["description"] = reason;
-            one["signal"] = stop_->why == Stop::Why::Interrupted ? 2 : 5;
         }
         const std::size_t number = Registers::kInstructionPointer;
         one["registers"] = {{std::to_string(number), registers().hex(number, newest(v.id)).value_or("")}};

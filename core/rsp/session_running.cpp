@@ -117,9 +117,11 @@ std::string Session::report(const Stop& stop) {
     if (data.size() > kMostDelivered) data.clear();
     const bool told = asked_.erase(stop.vcpu) != 0 && stop.why == Stop::Why::Interrupted;
     const bool asked = told || (non_stop_ && stop.why == Stop::Why::Attached);
-    StopExtras extras{asked, back_, breakpoint_at(stop), vmx_, data, {}};
-    if (stop.why != Stop::Why::GuestGone) extras.more = lldb_stop(stop);
-    return stop_reply(stop, multiprocess_, extras);
+    const std::string reply = stop_reply(stop, multiprocess_, {asked, back_, breakpoint_at(stop), vmx_, data});
+    const bool lldb = error_strings_ || lists_threads_;  // others are spared the reading of another transition
+    if (stop.why == Stop::Why::GuestGone || !lldb) return reply;
+    remember_counter(stop);
+    return for_lldb(reply, stop);
 }
 
 /// One who only looks is never kept waiting for a stop: it is told where the guest was last.

@@ -127,6 +127,17 @@ TEST_F(Asking, BytesThatTheWireWouldTakeForItsOwnComeThrough) {
     for (const char c : {'#', '$', '}', '*'}) EXPECT_NE(page.find(c), std::string::npos);
 }
 
+TEST_F(Asking, MemoryIsOfTheLevelThatRunsAtTheStop) {
+    ask("vCont;s:p1.1");  // nested-entry
+    EXPECT_EQ(from_hex(ask("qThreadExtraInfo,p1.1")), "vCPU 0, L2 runs, held, transition 1 nested-entry");
+    EXPECT_EQ(ask("m400000,4"), to_hex(bytes(Space::L2Linear, 0x400000, 4)));
+    EXPECT_EQ(ask("Qqemu.PhyMemMode:1"), "OK");
+    EXPECT_EQ(ask("m400000,4"), to_hex(bytes(Space::L2Physical, 0x400000, 4)));
+    ask("QVmxStep:exit");
+    ask("vCont;s:p1.1");
+    EXPECT_EQ(ask("m400000,4"), to_hex(bytes(Space::L1Physical, 0x400000, 4)));
+}
+
 TEST_F(Asking, MemoryIsSearched) {
     const std::string pattern = bytes(Space::L1Linear, 0x400123, 3);
     EXPECT_EQ(ask("qSearch:memory:400100;1000;" + pattern), "1,400123");
@@ -160,15 +171,23 @@ TEST_F(Asking, StopRepliesNameAllThreadsToWhomWantsIt) {
               "T05thread:p1.2;vmxwhy:transition;vmxseq:1;threads:p1.1,p1.2;thread-pcs:8000000000000000,1100010;");
 }
 
-TEST_F(Asking, LldbIsToldTheTransitionAsTheReason) {
+TEST_F(Asking, LldbIsToldTheTransitionAndStopsWhereRipStays) {
     ask("QEnableErrorStrings");
-    const std::string text = headline(test::example_transition(1, 0, Kind::NestedEntry));
+    const auto described = [](std::uint64_t seq, Kind kind) {
+        return to_hex(headline(test::example_transition(seq, 0, kind)));
+    };
     const std::string reply =
-        fmt::format("T05thread:p1.1;vmxwhy:transition;vmxseq:1;reason:exception;description:{};", to_hex(text));
+        fmt::format("T05thread:p1.1;vmxwhy:transition;vmxseq:1;description:{};", described(1, Kind::NestedEntry));
     EXPECT_EQ(ask("vCont;s:p1.1"), reply);
-    EXPECT_EQ(client().console(), "");
     EXPECT_EQ(ask("qThreadStopInfo1"), reply);
     EXPECT_EQ(ask("qThreadStopInfo2"), "T00thread:p1.2;");
+    script->same_rip = true;
+    ask("vCont;s:p1.1");
+    const std::string stays =
+        fmt::format("T02thread:p1.1;vmxwhy:transition;vmxseq:3;description:{};", described(3, Kind::L2Exit));
+    EXPECT_EQ(ask("vCont;s:p1.1"), stays);
+    EXPECT_EQ(ask("qThreadStopInfo1"), stays);
+    EXPECT_EQ(nlohmann::json::parse(ask("jThreadsInfo"))[0]["signal"], 2);
 }
 
 TEST_F(Asking, ThreadsAtAStopAsJson) {
@@ -176,7 +195,7 @@ TEST_F(Asking, ThreadsAtAStopAsJson) {
     const auto threads = nlohmann::json::parse(ask("jThreadsInfo"));
     const auto expected = nlohmann::json::parse(R"([
         {"tid": 1, "name": "vCPU 0, L1", "registers": {"16": "0000000000000080"}},
-        {"tid": 2, "name": "vCPU 1, L1", "registers": {"16": "1000100100000000"}, "reason": "exception",
+        {"tid": 2, "name": "vCPU 1, L2", "registers": {"16": "1000100100000000"}, "reason": "trace",
          "description": "", "signal": 5}])");
     auto seen = threads;
     EXPECT_EQ(seen[1]["description"], headline(test::example_transition(1, 1, Kind::NestedEntry)));

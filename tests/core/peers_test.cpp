@@ -226,6 +226,30 @@ TEST_F(Peers, GdbReadsMemoryOfTheLevelThatRuns) {
     EXPECT_HAS(out, "Cannot access memory at address 0x420000");
 }
 
+TEST_F(Peers, GdbDisassemblesAndNamesL2sCodeByItsSymbols) {
+    if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
+    const std::string folder = test::make_folder();
+    std::ofstream(folder + "/guest.s")
+        << ".globl _start\n_start: nop\n.org 0x20, 0x90\nl2_loop: cpuid\njmp l2_loop\n";
+    const std::string made = output_of(fmt::format("sh -c 'cd {} && as -o guest.o guest.s && ld -Ttext=0x400000 -o guest guest.o'", folder));
+    script->code = std::string(0x20, '\x90') + "\x0f\xa2\xeb\xfc";
+    script->kinds = {Kind::NestedEntry, Kind::L2Entry, Kind::L2Exit, Kind::NestedExit};
+    const std::string out = run_gdb(
+        GDB, {"target remote ADDRESS", "symbol-file " + folder + "/guest", "stepi", "stepi", "x/2i $pc", "info symbol $pc",
+              "find /b 0x400000, +0x100, 0x0f, 0xa2", "p $pc == l2_loop", "monitor space l1-phys", "maintenance flush dcache",
+              "x/2xb 0x400020", "monitor space default", "maintenance flush dcache", "x/2xb 0x400020", "find /b 0x41ff00, +0x200, 0x00"});
+    test::remove_folder(folder);
+    EXPECT_HAS(out, "=> 0x400020 <l2_loop>:\tcpuid");
+    EXPECT_HAS(out, "0x400022 <l2_loop+2>:\tjmp    0x400020 <l2_loop>");
+    EXPECT_HAS(out, "l2_loop in section .text");
+    EXPECT_HAS(out, "1 pattern found.");
+    EXPECT_HAS(out, "$1 = 1");
+    EXPECT_HAS(out, fmt::format("0x400020 <l2_loop>:\t{:#04x}", static_cast<unsigned>(test::example_byte(Space::L1Physical, 0x400020))));
+    EXPECT_HAS(out, "0x400020 <l2_loop>:\t0x0f\t0xa2");
+    EXPECT_HAS_NOT(out, "No symbol");
+    EXPECT_EQ(made, "");
+}
+
 TEST_F(Peers, GdbIsToldThatMemoryAndRegistersAreNotForIt) {
     if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
     const std::string out = run_gdb(GDB, {"target remote ADDRESS", "stepi", "x/i $pc", "p/x $rip"});

@@ -180,8 +180,12 @@ class ScriptedTarget final : public Target {
             return fail(fmt::format("The {} address {:#x} is not mapped.", name_of(space), address));
         std::vector<std::byte> bytes(size);
         for (std::size_t i = 0; i < size; ++i) {
+            const std::uint64_t at = address + i - kMappedFrom;
+            const bool code = space == Space::L2Linear && at < script_->code.size();
             const auto written = memory_.find({space, address + i});
-            bytes[i] = written != memory_.end() ? written->second : example_byte(space, address + i);
+            bytes[i] = written != memory_.end() ? written->second
+                       : code                   ? static_cast<std::byte>(script_->code[at])
+                                                : example_byte(space, address + i);
         }
         return bytes;
     }
@@ -223,6 +227,9 @@ class ScriptedTarget final : public Target {
             const Kind kind = script_->kinds[place_[v.id]++ % script_->kinds.size()];
             kept_.push_back(example_transition(kept_.size() + 1, v.id, kind));
             kept_.back().evidence_scope = scope_;
+            if (!script_->code.empty()) kept_.back().regs[nested::RIP] = Value::of(kMappedFrom + 16 * kept_.back().seq);
+            if (script_->same_rip) kept_.back().regs[nested::RIP] = Value::of(kMappedFrom);
+            v.level = kind == Kind::NestedEntry || kind == Kind::L2Entry || kind == Kind::L2Exit ? 2 : 1;
             v.last_seq = kept_.back().seq;
             if (matches(steps_[v.id], kind)) {
                 pending_ = Stop{Stop::Why::Transition, v.id, v.last_seq, {}};

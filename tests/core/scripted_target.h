@@ -32,6 +32,8 @@ struct Script {
     std::vector<nested::Kind> kinds;  // what each vCPU comes to, in order, over and over; empty = it never stops
     std::uint64_t ends_after = 0;     // the guest ends after so many transitions; 0 = never
     std::string resume_error;         // resume() fails with this
+    std::atomic<bool> same_rip{false};  // every transition from now on has the same
+    std::string code;                 // what L2 has in linear memory at kMappedFrom; then every rip is that + 16 * seq
     std::vector<std::string> notes = {"One probe was left out."};
     Abilities abilities = {Ability::Transitions, Ability::Evidence, Ability::Capabilities, Ability::Memory,
                            Ability::Looking};  // that it claims to have; it has NonStop and Write, too

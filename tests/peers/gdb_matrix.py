@@ -156,7 +156,9 @@ def lldb_session(lldb, options, endpoint):
             t = here()
             came = t["kind"] in KINDS[kind] and t["seq"] > before
             check(came, "from #%d a step of kind %s came to %s #%d" % (before, kind, t["kind"], t["seq"]))
-            check("#%d vCPU 0" % t["seq"] in lldb.ask("thread list"), "the reason of the stop at #%d" % t["seq"])
+            listed = lldb.ask("thread list")
+            reason = "#%d vCPU 0" % t["seq"] in listed or "instruction step into" in listed
+            check(reason, "the reason of the stop at #%d: %s" % (t["seq"], listed))
             for name in ("rax", "rsp", "rip"):
                 expected = known(t["regs"][name])
                 if name == "rip" and expected is None:
