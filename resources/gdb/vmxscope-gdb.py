@@ -228,7 +228,8 @@ class VmxUntil(gdb.Command):
     """Step until an expression of gdb's is true: vmx until EXPR
 
     Each step is what stepi means (monitor stepi KIND). Where a value of the expression is not available, it is not true.
-    Ctrl-C ends it."""
+    Ctrl-C ends it. Conditions of the query language are looked at by the server, and quicker: monitor break if CONDITION,
+    then continue."""
 
     def __init__(self):
         super().__init__("vmx until", gdb.COMMAND_RUNNING)

@@ -5,6 +5,7 @@ From the environment: MATRIX_ENDPOINT, MATRIX_BACK ("1": the target goes back), 
 read, or "": no memory), MATRIX_STEPS (steps of each kind).
 """
 import os
+import re
 
 import gdb
 
@@ -122,6 +123,27 @@ def check_until():
     gdb.execute("monitor stepi transition", to_string=True)
 
 
+def check_break():
+    """continue stops where a condition of the server's holds, and reverse-continue at the one before."""
+    said = gdb.execute("monitor break if kind == nested-entry && vmcs12.GUEST_RIP != 0", to_string=True)
+    number = re.match(r"Break (\d+): ", said)
+    check(number is not None, "monitor break: " + said)
+    stops = []
+    for _ in range(2):
+        before = current_seq()
+        gdb.execute("continue", to_string=True)
+        t = VmxTransition.here()
+        check(t.kind == "nested-entry" and t.seq > before, "from #%d continue came to %s" % (before, t))
+        stops.append(t.seq)
+    check_stop(t)
+    if BACK:
+        gdb.execute("reverse-continue", to_string=True)
+        check(current_seq() == stops[0], "reverse-continue came to #%d, not #%d" % (current_seq(), stops[0]))
+    check("hit" in gdb.execute("monitor breaks", to_string=True), "monitor breaks")
+    gdb.execute("monitor delete %s" % (number.group(1) if number else 1), to_string=True)
+    check("no breaks" in gdb.execute("monitor breaks", to_string=True), "monitor delete")
+
+
 def check_commands():
     here = current_seq()
     check("GUEST_CR3" in gdb.execute("info vmcs ^guest_cr3$", to_string=True), "info vmcs")
@@ -161,6 +183,7 @@ def session():
     attach()
     check_steps()
     check_until()
+    check_break()
     check_commands()
     check_memory()
     if BACK:
