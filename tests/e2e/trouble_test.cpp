@@ -49,12 +49,16 @@ TEST(Trouble, gdb_steps_from_transition_to_transition) {
     EXPECT_TRUE(guest_goes_on(lab)) << "after gdb's detach";
 }
 
-TEST(Trouble, a_second_client_is_told_and_harms_nothing) {
+TEST(Trouble, a_second_client_looks_on_and_harms_nothing) {
     const auto& lab = running_lab("pae-ept");
     Walk first(lab);
+    const std::uint64_t seq = first.nested(1).back().transition.seq;
     const auto second = core::rsp::attach_remote(lab.agent_endpoint(), "second", {});
-    ASSERT_FALSE(second);
-    EXPECT_FALSE(second.error().what.empty());
+    ASSERT_TRUE(second) << second.error().text();
+    const auto seen = (*second)->transition(seq);
+    ASSERT_TRUE(seen) << seen.error().text();
+    EXPECT_EQ(*seen, first.at(seq));
+    EXPECT_FALSE((*second)->set_evidence(nested::EvidenceScope::None)) << "what changes the guest is for who drives";
     EXPECT_EQ(first.nested(2).size(), 2u);
 }
 
