@@ -2,22 +2,20 @@
 
 #include <cstdlib>
 
-#include "plugins/kvm/kvm_backend.h"
-#include "plugins/lab/backend.h"
-#include "plugins/libvirt/libvirt_backend.h"
-#include "plugins/remote/backends.h"
-#include "plugins/replay/replay_backend.h"
+#include "plugins/kvm/plugin.h"
+#include "plugins/lab/plugin.h"
+#include "plugins/libvirt/plugin.h"
+#include "plugins/remote/plugin.h"
+#include "plugins/replay/plugin.h"
 
 namespace vmxscope::app {
 
-core::Backends make_backends() {
-    core::Backends all;
-    all.add(libvirt::libvirt_backend());
-    all.add(kvm::kvm_backend());
-    all.add(lab::lab_backend());
-    all.add(remote::unix_backend());
-    all.add(remote::tcp_backend());
-    all.add(replay::replay_backend());
+core::Plugins load_plugins() {
+    core::Plugins all;
+    for (const core::Plugin* built_in :
+         {&libvirt::kPlugin, &kvm::kPlugin, &lab::kPlugin, &remote::kPlugin, &replay::kPlugin})
+        all.add_built_in(*built_in);
+    for (const auto& folder : core::plugin_folders()) all.load_folder(folder);
     return all;
 }
 

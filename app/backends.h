@@ -1,13 +1,14 @@
-// Every family of targets that this build has, for the mains.
+// Every family of targets that there is, for the mains: built in, and out of folders.
 #pragma once
 
 #include <string>
 
-#include "core/target.h"
+#include "core/plugins.h"
 
 namespace vmxscope::app {
 
-core::Backends make_backends();
+/// What is refused is remembered and no failure: the others are there.
+core::Plugins load_plugins();
 
 /// Of the option --connect: the libvirt connection whose domains are listed, and attached to where none is named.
 inline constexpr const char* kConnectHelp = "libvirt connection whose domains are meant (default: qemu:///system)";

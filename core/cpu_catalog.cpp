@@ -9,6 +9,8 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "core/places.h"
+
 namespace vmxscope::core {
 namespace {
 
@@ -47,7 +49,7 @@ std::optional<std::uint8_t> parse_bits(const json& object, const char* key, unsi
 std::vector<std::string> cpu_names() {
     std::vector<std::string> names;
     std::error_code ignored;
-    for (const auto& file : fs::directory_iterator(VMXSCOPE_CPUS, ignored))
+    for (const auto& file : fs::directory_iterator(resource("cpus"), ignored))
         if (file.path().extension() == ".json") names.push_back(file.path().stem());
     std::sort(names.begin(), names.end());
     return names;
@@ -80,7 +82,7 @@ Result<vmx::Capabilities> load_cpu(const std::string& cpu) {
     if (!is_path(cpu) && std::find(names.begin(), names.end(), cpu) == names.end())
         return fail(fmt::format("No processor is called '{}'.", cpu),
                     fmt::format("Those there are: {}. Or give the path of a file.", fmt::join(names, ", ")));
-    const fs::path path = is_path(cpu) ? fs::path(cpu) : fs::path(VMXSCOPE_CPUS) / (cpu + ".json");
+    const fs::path path = is_path(cpu) ? fs::path(cpu) : resource("cpus") / (cpu + ".json");
     std::ifstream in(path, std::ios::binary);
     std::string text(kMostBytes + 1, '\0');
     in.read(text.data(), static_cast<std::streamsize>(text.size()));

@@ -1,8 +1,8 @@
 #include "ui/loader.h"
 
-#include <QCoreApplication>
 #include <QDir>
 
+#include "core/places.h"
 #include "ui/text.h"
 
 namespace vmxscope::ui {
@@ -37,9 +37,7 @@ void Loader::report_dump(core::Result<core::Imported> imported, const QString& s
 }
 
 void Loader::list_samples() {
-    // Of the program as it is installed; else of its sources.
-    const QStringList folders{QCoreApplication::applicationDirPath() + QStringLiteral("/../share/vmxscope/traces"),
-                              QStringLiteral(VMXSCOPE_TRACES)};
+    const QStringList folders{QString::fromStdString(core::resource("traces").string())};
     pool_.start([this, folders] {
         for (const QString& name : folders) {
             const QDir folder(name);

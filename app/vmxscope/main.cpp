@@ -136,8 +136,8 @@ int main(int argc, char** argv) {
     QApplication::setApplicationVersion(QStringLiteral(VMXSCOPE_VERSION));
     QApplication::setDesktopFileName(QStringLiteral("vmxscope"));
 
-    const core::Backends backends = app::make_backends();
-    ui::Session session(backends);
+    const core::Plugins plugins = app::load_plugins();
+    ui::Session session(plugins.backends());
     ui::MainWindow window(session, theme_of(o.theme), !picture);
     close_on_signal(window);
     if (!o.evidence.empty()) session.set_evidence(*nested::evidence_scope_by_name(o.evidence));

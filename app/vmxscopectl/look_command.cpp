@@ -21,7 +21,7 @@ using vmx::Field;
 using HardwareVmcs = core::Target::HardwareVmcs;
 
 struct Options {
-    std::string target, space = "l2-linear", address;
+    std::string target, space, address;
     std::uint32_t size = 256, timeout = 120;
     std::optional<std::uint32_t> vcpu;
 };
@@ -152,10 +152,19 @@ std::string bitmaps_text(core::Target& target, const nested::Transition& t) {
 // ---- The commands
 
 /// Attaches, steps to a nested entry where one is needed, gives `text` of the newest transition, and leaves.
+/// Of a target without transitions, `bare` of where it stands, if that is given.
 int look(const core::Backends& backends, const Options& o, bool at_entry,
-         const std::function<Result<std::string>(core::Target&, const nested::Transition&)>& text) {
+         const std::function<Result<std::string>(core::Target&, const nested::Transition&)>& text,
+         const std::function<Result<std::string>(core::Target&, std::uint32_t vcpu)>& bare = nullptr) {
     auto stepper = Stepper::attach(backends, o.target);
     if (!stepper) return complain(stepper.error());
+    if (bare && !stepper->target().can(core::Ability::Transitions)) {
+        const auto said = bare(stepper->target(), o.vcpu.value_or(stepper->last_stop().vcpu));
+        const auto gone = stepper->target().detach();
+        if (!said) return complain(said.error());
+        say(*said);
+        return gone ? kDone : complain(gone.error());
+    }
     stepper->choose_vcpu(o.vcpu);
     stepper->limit_waits(std::chrono::seconds(o.timeout));
     auto t = stepper->newest();
@@ -174,12 +183,16 @@ int look(const core::Backends& backends, const Options& o, bool at_entry,
 int memory(const core::Backends& backends, const Options& o) {
     const auto address = parse_address(o.address);
     if (!address) return complain(address.error());
-    return look(backends, o, o.space.starts_with("l2"),
-                [&](core::Target& target, const nested::Transition& t) -> Result<std::string> {
-                    const auto bytes = target.read_memory(t.vcpu, *core::space_by_name(o.space), *address, o.size);
-                    if (!bytes) return tl::unexpected(bytes.error());
-                    return hex_dump(*address, *bytes);
-                });
+    const auto dump = [&](core::Target& target, std::uint32_t vcpu, const char* usual) -> Result<std::string> {
+        const Space space = *core::space_by_name(o.space.empty() ? usual : o.space);
+        const auto bytes = target.read_memory(vcpu, space, *address, o.size);
+        if (!bytes) return tl::unexpected(bytes.error());
+        return hex_dump(*address, *bytes);
+    };
+    return look(
+        backends, o, o.space.empty() || o.space.starts_with("l2"),
+        [&](core::Target& target, const nested::Transition& t) { return dump(target, t.vcpu, "l2-linear"); },
+        [&](core::Target& target, std::uint32_t vcpu) { return dump(target, vcpu, "l1-linear"); });
 }
 
 int walk(const core::Backends& backends, const Options& o) {
@@ -213,9 +226,8 @@ void add_look_commands(CLI::App& app, const core::Backends& backends, Run& run) 
     CLI::App* command = add(app, "memory", "Show memory of a nested guest, where it is held", *o);
     command->add_option("ADDRESS", o->address, "Hexadecimal")->required();
     command->add_option("SIZE", o->size, "Bytes")->check(CLI::Range(1u, 65536u))->capture_default_str();
-    command->add_option("--space", o->space, "Whose address it is")
-        ->check(CLI::IsMember({"l1-phys", "l1-linear", "l2-phys", "l2-linear"}))
-        ->capture_default_str();
+    command->add_option("--space", o->space, "Whose address it is (default: l2-linear; l1-linear at a GDB stub)")
+        ->check(CLI::IsMember({"l1-phys", "l1-linear", "l2-phys", "l2-linear"}));
     command->footer(
         "For L2's addresses the guest first runs to its next nested VM-entry.\n\nExamples:\n"
         "  vmxscopectl memory lab:pae-ept 0x802000 64 --space l2-phys\n  vmxscopectl memory kvm 0x1000 --space "

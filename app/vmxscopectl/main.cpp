@@ -7,6 +7,7 @@
 #include "app/vmxscopectl/import_command.h"
 #include "app/vmxscopectl/lab_command.h"
 #include "app/vmxscopectl/look_command.h"
+#include "app/vmxscopectl/plugins_command.h"
 #include "app/vmxscopectl/query_command.h"
 #include "app/vmxscopectl/record_command.h"
 #include "app/vmxscopectl/serve_command.h"
@@ -19,7 +20,8 @@
 using namespace vmxscope;
 
 int main(int argc, char** argv) {
-    const core::Backends backends = app::make_backends();
+    const core::Plugins plugins = app::load_plugins();
+    const core::Backends& backends = plugins.backends();
     app::Run run;
     CLI::App cli{"Steps a nested KVM guest's VM-entries and VM-exits and shows vmcs12 beside vmcs02."};
     cli.set_version_flag("--version", VMXSCOPE_VERSION);
@@ -38,6 +40,7 @@ int main(int argc, char** argv) {
     app::add_check_command(cli, backends, run);
     app::add_look_commands(cli, backends, run);
     app::add_targets_command(cli, backends, run);
+    app::add_plugins_command(cli, plugins, run);
     app::add_lab_command(cli, run);
     app::add_import_command(cli, run);
     app::add_query_command(cli, run);

@@ -7,6 +7,7 @@
 
 #include "app/vmxscopectl/stepper.h"
 #include "core/flow_report.h"
+#include "core/register_text.h"
 #include "core/transition_json.h"
 #include "core/transition_text.h"
 #include "nested/lineage.h"
@@ -68,6 +69,17 @@ core::Result<std::string> render(const nested::Transition& t, const nested::Flow
     return text + *fields;
 }
 
+/// Of a target without transitions.
+int show_registers(Stepper& stepper, const Options& o) {
+    core::Stop stop = stepper.last_stop();
+    stop.vcpu = o.vcpu.value_or(stop.vcpu);
+    const auto registers = stepper.target().registers(stop.vcpu);
+    const auto left = stepper.target().detach();
+    if (!registers) return complain(registers.error());
+    say(o.json ? core::to_line(core::registers_json(stop, *registers)) + "\n" : core::registers_text(stop, *registers, true));
+    return left ? kDone : complain(left.error());
+}
+
 int show(const core::Backends& backends, const Options& o) {
     if (const auto ok = core::matching_fields(o.fields); !ok) return complain(ok.error());  // before a slow attach
     if (!o.field.empty() && !vmx::field_by_name(o.field))
@@ -77,6 +89,7 @@ int show(const core::Backends& backends, const Options& o) {
     if (!stepper) return complain(stepper.error());
     stepper->choose_vcpu(o.vcpu);
     stepper->limit_waits(std::chrono::seconds(o.timeout));
+    if (!stepper->target().can(core::Ability::Transitions)) return show_registers(*stepper, o);
     const auto scope = *nested::evidence_scope_by_name(o.evidence);
     if (scope != nested::EvidenceScope::Pdptrs)
         if (const auto set = stepper->target().set_evidence(scope); !set) return complain(set.error());

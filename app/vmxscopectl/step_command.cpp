@@ -18,7 +18,7 @@ namespace {
 struct Options {
     std::string target;
     std::optional<std::uint64_t> count;
-    std::string kind = "transition", evidence = "pdptr", reports;
+    std::string kind, evidence = "pdptr", reports;
     std::string until, from;
     bool json = false, back = false;
     std::optional<std::uint32_t> vcpu;
@@ -32,10 +32,13 @@ constexpr std::string_view kExamples =
     "  vmxscopectl step kvm -n 0 --kind entry --json    every nested entry until Ctrl-C, an object a line\n"
     "  vmxscopectl step tcp:127.0.0.1:4000 --vcpu 1     steps vCPU 1; the others run on between its stops\n"
     "  vmxscopectl step kvm --until 'pdptr.alarm'       to where the processor uses undefined PDPTRs\n"
+    "  vmxscopectl step tcp:127.0.0.1:1234 -n 10        ten instructions, at QEMU's own GDB stub\n"
     "  vmxscopectl step boot.vxt --back -n 5 --kind exit   the last five nested exits of a recording";
 
-core::StepKind kind_of(const Options& o) {
-    return *core::step_kind_by_name(o.kind);
+/// The one that was asked for; else the finest that the target has.
+core::StepKind kind_of(const core::Target& target, const Options& o) {
+    if (!o.kind.empty()) return *core::step_kind_by_name(o.kind);
+    return target.can(core::Ability::Transitions) ? core::StepKind::Transition : core::StepKind::Instruction;
 }
 
 /// What ended the steps before all were made.
@@ -47,7 +50,7 @@ int stopped_early(core::Error error, std::uint64_t done, std::uint64_t count) {
 int count_steps(Stepper& stepper, const Options& o, std::uint64_t count) {
     StepOutput output(o.json, o.reports);
     for (std::uint64_t done = 0; count == 0 || done < count; ++done) {
-        const auto stopped = stepper.run(kind_of(o));
+        const auto stopped = stepper.run(kind_of(stepper.target(), o));
         if (!stopped) return stopped_early(stopped.error(), done, count);
         if (stopped->stop.why == core::Stop::Why::End) {
             if (count != 0) return stopped_early({stopped->stop.text, ""}, done, count);
@@ -72,7 +75,7 @@ int step_back(Stepper& stepper, const Options& o) {
     StepOutput output(o.json, o.reports);
     const std::uint64_t count = o.count.value_or(1);
     for (std::uint64_t done = 0; count == 0 || done < count; ++done) {
-        const auto next = step_from(seen->line(), *at, kind_of(o), core::Way::Back, o.vcpu);
+        const auto next = step_from(seen->line(), *at, kind_of(stepper.target(), o), core::Way::Back, o.vcpu);
         if (!next) return complain(next.error());
         if (!*next) {
             if (count == 0) break;
@@ -130,7 +133,11 @@ int interactive(Stepper& stepper, const Options& o) {
 }
 
 int run_steps(Stepper& stepper, const Options& o, const std::optional<core::query::Query>& until) {
-    const bool ask = !o.count && !o.back && !until && stdin_is_terminal();
+    const bool transitions = stepper.target().can(core::Ability::Transitions);
+    if (!transitions && (o.back || until))
+        return complain({"This target has no transitions to search or to go back through.",
+                         "Step it by instructions, or attach to a vmxscope-agent on L0."});
+    const bool ask = !o.count && !o.back && !until && transitions && stdin_is_terminal();
     if (ask) return interactive(stepper, o);
     stepper.limit_waits(std::chrono::seconds(o.timeout));
     if (o.back) return step_back(stepper, o);
@@ -171,9 +178,9 @@ void add_step_command(CLI::App& app, const core::Backends& backends, Run& run) {
                                       "This many steps, 0 without end (default: key by key on a terminal, else one)");
     command
         ->add_option("--kind", o->kind,
-                     "How far a step goes: to the next transition, nested entry or exit, entry, exit")
-        ->check(CLI::IsMember({"transition", "nested", "entry", "exit"}))
-        ->capture_default_str();
+                     "How far a step goes: to the next transition (default), nested entry or exit, entry, exit; to the next "
+                     "instruction, where a GDB stub has no transitions")
+        ->check(CLI::IsMember({"transition", "nested", "entry", "exit", "instruction"}));
     command
         ->add_option("--evidence", o->evidence,
                      "Which of KVM's VMREADs and VMWRITEs are watched: none, those of the PDPTRs, all (slow)")

@@ -7,6 +7,7 @@
 #include "app/vmxscopectl/command.h"
 #include "core/entry_report.h"
 #include "core/flow_report.h"
+#include "core/register_text.h"
 #include "core/transition_json.h"
 #include "vmx/exit_reason.h"
 
@@ -59,6 +60,12 @@ core::Result<bool> StepOutput::show(core::Target& target, const nested::Transiti
 }
 
 core::Result<bool> StepOutput::show(core::Target& target, const core::Stop& stop) {
+    if (!target.can(core::Ability::Transitions)) {
+        const auto registers = target.registers(stop.vcpu);
+        if (!registers) return tl::unexpected(registers.error());
+        return say(json_ ? core::to_line(core::registers_json(stop, *registers)) + "\n"
+                         : core::registers_text(stop, *registers, false));
+    }
     if (stop.seq == 0) {
         remark("Stopped; no transition has been seen yet.");
         return true;

@@ -90,8 +90,8 @@ core::Result<Stopped> Stepper::run(std::optional<core::StepKind> kind) {
     if (const auto ok = target_->resume(actions); !ok) return tl::unexpected(ok.error());
     auto stopped = wait(
         !kind ? "a key"
-        : *kind == core::StepKind::Transition
-            ? "the next transition"
+        : *kind == core::StepKind::Transition || *kind == core::StepKind::Instruction
+            ? fmt::format("the next {}", name_of(*kind))
             : fmt::format("the next nested {}", *kind == core::StepKind::Nested ? "entry or exit" : name_of(*kind)));
     if (stopped && stopped->stop.why == core::Stop::Why::GuestGone)
         return core::fail(fmt::format("The guest has ended. {}", stopped->stop.text), "Start it again to go on.");
@@ -99,6 +99,7 @@ core::Result<Stopped> Stepper::run(std::optional<core::StepKind> kind) {
 }
 
 core::Result<nested::Transition> Stepper::newest() {
+    if (!target_->can(core::Ability::Transitions)) return target_->transition(0);  // says why there is none
     std::uint64_t seq = last_.seq;
     if (vcpu_) {
         const auto vcpus = target_->vcpus();

@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "core/places.h"
 #include "plugins/lab/archive.h"
 #include "plugins/lab/bootable.h"
 #include "plugins/lab/catalog.h"
@@ -88,7 +89,7 @@ std::string network_config(const InstanceInfo& info) {
 
 std::string supervisor_path() {
     std::error_code error;
-    const fs::path beside = fs::read_symlink("/proc/self/exe", error).parent_path() / "vmxscope-lab-supervisor";
+    const fs::path beside = core::program_folder() / "vmxscope-lab-supervisor";
     return fs::exists(beside, error) ? beside.string() : VMXSCOPE_LAB_SUPERVISOR;
 }
 

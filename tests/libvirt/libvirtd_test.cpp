@@ -45,7 +45,7 @@ class Libvirtd : public ::testing::Test {
         auto opened = open_connection(daemon->uri(), false, {}, kLimit);
         ASSERT_TRUE(opened) << opened.error().text();
         connection = std::move(*opened);
-        backends = app::make_backends();
+        plugins = app::load_plugins();
     }
     void TearDown() override {
         if (domain) virDomainDestroy(domain.get());
@@ -57,7 +57,7 @@ class Libvirtd : public ::testing::Test {
     }
     std::string uri(const std::string& name) const { return "libvirt:" + daemon->uri() + "#" + name; }
     std::unique_ptr<Target> attach(const std::string& name) {
-        auto target = backends.attach(uri(name), {});
+        auto target = plugins.backends().attach(uri(name), {});
         EXPECT_TRUE(target) << target.error().text();
         return target ? std::move(*target) : nullptr;
     }
@@ -115,7 +115,7 @@ class Libvirtd : public ::testing::Test {
     static inline std::string why_not;
     ConnectionPtr connection;
     DomainPtr domain;
-    core::Backends backends;
+    core::Plugins plugins;
 };
 
 TEST_F(Libvirtd, DomainsComeAndGoInTheListByItsEvents) {
@@ -123,7 +123,7 @@ TEST_F(Libvirtd, DomainsComeAndGoInTheListByItsEvents) {
     std::condition_variable came;
     std::vector<std::string> lines;
     const core::TargetWatcher watcher(
-        backends,
+        plugins.backends(),
         [&](const std::vector<core::TargetName>& now) {
             const std::lock_guard lock(mutex);
             lines.clear();
@@ -220,7 +220,7 @@ TEST_F(Libvirtd, ASecondAttachIsRefusedWhileTheFirstLasts) {
     create("shared");
     auto first = attach("shared");
     ASSERT_TRUE(first);
-    const auto second = backends.attach(uri("shared"), {});
+    const auto second = plugins.backends().attach(uri("shared"), {});
     ASSERT_FALSE(second);
     EXPECT_NE(second.error().what.find("in use already"), std::string::npos) << second.error().text();
     first.reset();
@@ -267,7 +267,7 @@ TEST_F(Libvirtd, WhatAKilledProgramLeavesBehindIsFoundAndClosedByTheNext) {
     }));
     EXPECT_TRUE(marked());
     EXPECT_TRUE(comes([&] {
-        const auto all = backends.list();
+        const auto all = plugins.backends().list();
         return std::any_of(all.begin(), all.end(), [&](const auto& t) {
             return t.uri == uri("left") && t.summary.find("stub of vmxscope's is open") != std::string::npos;
         });
@@ -285,8 +285,8 @@ TEST_F(Libvirtd, WhatAKilledProgramLeavesBehindIsFoundAndClosedByTheNext) {
 TEST(Killed, AttachesAndWaits) {
     const char* uri = std::getenv("VMXSCOPE_TEST_ATTACH");
     if (!uri) GTEST_SKIP() << "run by another test";
-    const auto backends = app::make_backends();
-    const auto target = backends.attach(uri, {});
+    const auto plugins = app::load_plugins();
+    const auto target = plugins.backends().attach(uri, {});
     if (!target) GTEST_FAIL() << target.error().text();
     std::puts("attached");
     std::fflush(stdout);

@@ -1,0 +1,10 @@
+// Built in; see core/plugin.h.
+#pragma once
+
+#include "core/plugin.h"
+
+namespace vmxscope::kvm {
+
+extern const core::Plugin kPlugin;
+
+}  // namespace vmxscope::kvm
