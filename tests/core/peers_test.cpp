@@ -171,12 +171,14 @@ TEST_F(Peers, GdbContinuesToAConditionAndToItsOwnBreakpoint) {
     if (std::string(GDB).empty()) GTEST_SKIP() << "gdb is not installed";
     const std::string out = run_gdb(
         GDB, {"target remote ADDRESS", "monitor break if kind == nested-exit && vcpu == 0", "continue", "p/x $rip", "continue",
-              "p/x $rip", "monitor breaks", "reverse-continue", "p/x $rip", "monitor delete 1", "break *0x1000180", "continue"});
+              "p/x $rip", "monitor breaks", "reverse-continue", "p/x $rip", "monitor delete 1", "break *$2", "continue", "p/x $rip"});
     EXPECT_HAS(out, "Break 1: kind == nested-exit && vcpu == 0");
     EXPECT_HAS(out, "(hit 2 times)");
     const auto at = out.find("$1 = ") + 5;
     EXPECT_HAS(out, "$3 = " + out.substr(at, out.find('\n', at) - at));
     EXPECT_HAS(out, "KVM_SET_GUEST_DEBUG");
+    const auto second = out.find("$2 = ") + 5;
+    EXPECT_HAS(out, "$4 = " + out.substr(second, out.find('\n', second) - second));
 }
 
 TEST_F(Peers, LldbAttachesStepsReadsAndDetaches) {
