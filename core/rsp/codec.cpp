@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace vmxscope::core::rsp {
 
 namespace {
@@ -16,6 +18,18 @@ constexpr bool needs_escape(char c) {
     return c == '#' || c == '$' || c == kEscape || c == kRunLength;
 }
 
+/// How many bytes from `at` on come before one that `ends`: what is copied in one go.
+template <typename Ends>
+std::size_t run_length(std::string_view bytes, std::size_t at, Ends ends) {
+    return static_cast<std::size_t>(std::find_if(bytes.begin() + static_cast<std::ptrdiff_t>(at), bytes.end(), ends) - bytes.begin()) - at;
+}
+
+std::uint8_t sum_of(std::string_view bytes) {
+    unsigned sum = 0;
+    for (const char c : bytes) sum += static_cast<unsigned char>(c);
+    return static_cast<std::uint8_t>(sum);
+}
+
 std::optional<unsigned> digit(char c) {
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -27,17 +41,16 @@ std::optional<unsigned> digit(char c) {
 
 std::string frame(std::string_view payload, char begin) {
     std::string out(1, begin);
-    out.reserve(payload.size() + 4);
-    for (char c : payload) {
-        if (needs_escape(c)) {
-            out += kEscape;
-            c = static_cast<char>(c ^ kEscapeBit);
-        }
-        out += c;
+    out.reserve(payload.size() + payload.size() / 8 + 4);
+    for (std::size_t i = 0; i < payload.size(); ++i) {
+        const std::size_t run = run_length(payload, i, needs_escape);
+        out.append(payload, i, run);
+        if ((i += run) == payload.size()) break;
+        out += kEscape;
+        out += static_cast<char>(payload[i] ^ kEscapeBit);
     }
-    unsigned sum = 0;
-    for (std::size_t i = 1; i < out.size(); ++i) sum += static_cast<unsigned char>(out[i]);
-    return out + fmt::format("#{:02x}", sum & 0xff);
+    const std::uint8_t sum = sum_of(std::string_view(out).substr(1));
+    return out += fmt::format("#{:02x}", sum);
 }
 
 std::size_t fitting_prefix(std::string_view payload, std::size_t room) {
@@ -53,14 +66,17 @@ std::optional<std::string> decode_payload(std::string_view raw, std::size_t limi
     std::string out;
     out.reserve(raw.size());
     for (std::size_t i = 0; i < raw.size(); ++i) {
-        if (raw[i] == kEscape) {
-            if (++i == raw.size()) return {};
+        const std::size_t run = run_length(raw, i, [](char c) { return c == kEscape || c == kRunLength; });
+        out.append(raw, i, run);
+        if (out.size() > limit) return {};
+        if ((i += run) == raw.size()) break;
+        const char mark = raw[i];
+        if (++i == raw.size()) return {};
+        if (mark == kEscape) {
             out += static_cast<char>(raw[i] ^ kEscapeBit);
-        } else if (raw[i] == kRunLength) {
-            if (out.empty() || ++i == raw.size() || raw[i] < ' ' || raw[i] > '~') return {};
-            out.append(static_cast<std::size_t>(raw[i] - kRunBias), out.back());
         } else {
-            out += raw[i];
+            if (out.empty() || raw[i] < ' ' || raw[i] > '~') return {};
+            out.append(static_cast<std::size_t>(raw[i] - kRunBias), out.back());
         }
         if (out.size() > limit) return {};
     }
@@ -68,7 +84,21 @@ std::optional<std::string> decode_payload(std::string_view raw, std::size_t limi
 }
 
 void Decoder::feed(std::string_view bytes) {
-    for (char c : bytes) take(c);
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        if (at_ == At::Payload) {
+            const std::size_t run = run_length(bytes, i, [](char c) { return c == '#' || c == '$'; });
+            take_payload(bytes.substr(i, run));
+            if ((i += run) == bytes.size()) return;
+        }
+        take(bytes[i]);
+    }
+}
+
+void Decoder::take_payload(std::string_view some) {
+    const std::string_view fits = some.substr(0, kMaxPacket - raw_.size());
+    if (fits.size() != some.size()) overlong_ = true;
+    raw_ += fits;
+    sum_ = static_cast<std::uint8_t>(sum_ + sum_of(fits));
 }
 
 std::optional<Event> Decoder::next() {
@@ -89,14 +119,7 @@ void Decoder::take(char c) {
                 garbled("a packet had no end before the next one began");
                 return begin(c);
             }
-            if (c == '#') {
-                at_ = At::Checksum1;
-            } else if (raw_.size() < kMaxPacket) {
-                raw_ += c;
-                sum_ = static_cast<std::uint8_t>(sum_ + static_cast<unsigned char>(c));
-            } else {
-                overlong_ = true;
-            }
+            at_ = At::Checksum1;  // it is a '#'
             return;
         case At::Checksum1:
             first_digit_ = c;

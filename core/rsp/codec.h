@@ -45,6 +45,7 @@ class Decoder {
   private:
     enum class At : std::uint8_t { Outside, Payload, Checksum1, Checksum2 };
 
+    void take_payload(std::string_view some);  // what comes before the next '#' or '$'
     void take(char c);
     void outside(char c);
     void begin(char c);

@@ -42,7 +42,7 @@ Result<void> regex(std::string_view rest, MonitorCommand& command) {
 
 Result<void> step_kind(std::string_view rest, MonitorCommand& command) {
     const auto kind = step_kind_by_name(rest.empty() ? name_of(StepKind::Transition) : rest);
-    if (!kind)
+    if (!kind || *kind == StepKind::Instruction)
         return fail(fmt::format("There is no step '{}'.", rest), fmt::format("The steps are: {}.", step_kinds()));
     command.kind = *kind;
     return {};

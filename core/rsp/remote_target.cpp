@@ -37,7 +37,8 @@ class RemoteTarget final : public Target {
     Result<void> attach(std::string name);
 
     const TargetInfo& info() const override { return info_; }
-    Abilities abilities() const override { return abilities_; }
+    /// The server's, but for what this client does not ask for.
+    Abilities abilities() const override { return abilities_.without({Ability::NonStop}); }
     Result<std::vector<Vcpu>> vcpus() override { return client_.object(vmx("vcpus")).and_then(parse_vcpus); }
     Result<History> history() override { return client_.object(vmx("history")).and_then(parse_history); }
     Result<nested::Transition> transition(std::uint64_t seq) override;

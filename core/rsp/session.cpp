@@ -67,7 +67,8 @@ std::string Session::console_reply(std::string_view text) {
 
 Session::Reply Session::step_kind(std::string_view name) {
     const auto kind = step_kind_by_name(name);
-    if (!kind) return error(fmt::format("There is no step '{}'. The steps are: {}.", name, step_kinds()));
+    if (!kind || *kind == StepKind::Instruction)
+        return error(fmt::format("There is no step '{}'. The steps are: {}.", name, step_kinds()));
     step_ = *kind;
     return "OK";
 }
