@@ -143,11 +143,7 @@ namespace vmxscope::test {
 // What every back end must do (tests/conformance): the agent with a real KVM behind it.
 INSTANTIATE_TEST_SUITE_P(Lab, Conformance, testing::Values(Subject{"agent", [] {
     const auto& lab = running_lab("pae-ept");
-    return [&lab] {
-        // The client before may still be leaving: until it has, a new one only looks on.
-        e2e::eventually([&] { return lab::sh(lab, "grep -c ':0FA0 .* 01 ' /proc/net/tcp || true") == "0\n"; });
-        return core::rsp::attach_remote(lab.agent_endpoint(), "the lab", lab::told_on_stderr());
-    };
+    return [&lab] { return e2e::attach_to_drive(lab); };
 }}), name_of_subject);
 
 }  // namespace vmxscope::test

@@ -27,17 +27,23 @@ inline std::ostream& operator<<(std::ostream& out, const Judged& j) {
     return out << core::headline(j.transition) << "\n" << core::pdptr_text(j.transition);
 }
 
+/// On a slow machine the client before may still be leaving: until it has gone, the agent lets others only look on.
+inline core::Result<std::unique_ptr<core::Target>> attach_to_drive(const lab::Lab& lab) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(3);
+    for (;;) {
+        auto target = core::rsp::attach_remote(lab.agent_endpoint(), "the lab", lab::told_on_stderr());
+        const bool drives = target && (*target)->can(core::Ability::Evidence);
+        if (drives || std::chrono::steady_clock::now() > end) return target;
+        target = {};
+        std::this_thread::sleep_for(std::chrono::seconds(1));
+    }
+}
+
 /// One attachment to the lab's agent. What fails ends the test program: nothing after it would mean anything.
 class Walk {
   public:
     explicit Walk(const lab::Lab& lab) {
-        // On a slow machine the client before may still be leaving: the agent serves one at a time, and says so.
-        const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(3);
-        auto target = core::rsp::attach_remote(lab.agent_endpoint(), "the lab", lab::told_on_stderr());
-        while (!target && std::chrono::steady_clock::now() < end) {
-            std::this_thread::sleep_for(std::chrono::seconds(1));
-            target = core::rsp::attach_remote(lab.agent_endpoint(), "the lab", lab::told_on_stderr());
-        }
+        auto target = attach_to_drive(lab);
         target_ = require(std::move(target));
         next_stop();  // attached
     }
