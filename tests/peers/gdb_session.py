@@ -183,9 +183,9 @@ def session():
     attach()
     check_steps()
     check_until()
+    check_memory()  # of the present: check_break() goes back
     check_break()
     check_commands()
-    check_memory()
     if BACK:
         check_back()
     gdb.execute("detach", to_string=True)
