@@ -110,26 +110,30 @@ Actions::Actions(QMainWindow* w) {
         action->setMenuRole(role);
 }
 
-void Actions::enable(Session::State state, bool any, bool several) {
+void Actions::enable(Session::State state, bool any, bool several, bool instructions) {
     using S = Session::State;
     const bool held = state == S::Held;
     attach->setEnabled(state != S::Attaching);
     detach->setEnabled(held || state == S::Running || state == S::Stopping);
     retry->setEnabled(state == S::Lost || state == S::Ended);
     resume->setEnabled(held);
-    record->setEnabled(held || (state == S::Running && record->isChecked()));
+    record->setEnabled((held && !instructions) || (state == S::Running && record->isChecked()));
     interrupt->setEnabled(state == S::Running);
     hold_others->setEnabled(several);
     for (QAction* action : {find, only_differences, only_changed, previous, next, filter, go_to, search_next,
                             search_previous, mark, bookmark, note})
         action->setEnabled(any);
     held_ = held;
+    instructions_ = instructions;
+    step->setToolTip(instructions ? QStringLiteral("Run one instruction") : QStringLiteral("Run to the next transition of any kind"));
 }
 
 void Actions::enable_travel(bool past, bool future, bool guest) {
     for (QAction* action : {back, back_nested, back_entry, back_exit}) action->setEnabled(past);
     for (QAction* action : {forward, live}) action->setEnabled(future);
     for (QAction* action : {step, step_nested, step_entry, step_exit}) action->setEnabled(future || (guest && held_));
+    if (instructions_)
+        for (QAction* action : {step_nested, step_entry, step_exit}) action->setEnabled(false);
     save_session->setEnabled(guest || past || future);
 }
 

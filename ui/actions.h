@@ -22,8 +22,9 @@ struct Actions {
     QAction *evidence_none, *evidence_pdptrs, *evidence_all;
     QAction *theme_system, *theme_light, *theme_dark, *about;
 
-    /// Enables what can be done in `state`; `any`: some transition is in the list; `several`: more than one vCPU.
-    void enable(Session::State state, bool any, bool several);
+    /// Enables what can be done in `state`; `any`: some transition is in the list; `several`: more than one vCPU;
+    /// `instructions`: a step is one instruction, as there are no transitions.
+    void enable(Session::State state, bool any, bool several, bool instructions);
     /// `past`, `future`: there are transitions before, after the shown one; `guest`: at the end a step moves a guest.
     void enable_travel(bool past, bool future, bool guest);
     /// The menus and the tool bar; returns the View menu, for the docks' entries.
@@ -38,7 +39,7 @@ struct Actions {
     void make_travel(QMainWindow* window);
     void fill_tools(QMainWindow* window);
     QToolButton* evidence_button_ = nullptr;
-    bool held_ = false;
+    bool held_ = false, instructions_ = false;
 };
 
 }  // namespace vmxscope::ui

@@ -23,6 +23,7 @@
 #include "ui/message_bar.h"
 #include "ui/notes_panel.h"
 #include "ui/pdptr_panel.h"
+#include "ui/registers_panel.h"
 #include "ui/roles.h"
 #include "ui/start_page.h"
 #include "ui/status_line.h"
@@ -71,12 +72,14 @@ void MainWindow::make_layout() {
     message_ = new MessageBar(centre);
     pages_ = new QStackedWidget(centre);
     welcome_ = new WelcomePage;
+    registers_ = new RegistersPanel;
     attaching_ = new AttachPage;
     vmcs_ = new VmcsView;
     strip_ = new TimelineStrip;
     strip_->hide();
     for (QWidget* page :
-         {static_cast<QWidget*>(welcome_), static_cast<QWidget*>(attaching_), static_cast<QWidget*>(vmcs_)})
+         {static_cast<QWidget*>(welcome_), static_cast<QWidget*>(attaching_), static_cast<QWidget*>(vmcs_),
+          static_cast<QWidget*>(registers_)})
         pages_->addWidget(page);
     auto* layout = new QVBoxLayout(centre);
     layout->setContentsMargins(0, 0, 0, 0);
@@ -228,6 +231,7 @@ void MainWindow::connect_session() {
             travel_.ask([](TravelWorker& w) { w.keep(); });
     });
     connect(&session_, &Session::stopped, this, &MainWindow::on_stopped);
+    connect(&session_, &Session::registers, registers_, &RegistersPanel::show_registers);
     connect(&session_, &Session::lost, this, &MainWindow::on_lost);
     connect(&session_, &Session::memory, this, &MainWindow::on_memory);
     connect(&session_, &Session::capabilities_changed, this, &MainWindow::on_capabilities);
@@ -277,7 +281,9 @@ void MainWindow::on_connected() {
     const std::vector<std::string>& notes = session_.info().notes;
     QStringList lines;
     for (const std::string& note : notes) lines << qs(note);
-    if (lines.empty())
+    registers_->set_notes(notes);
+    // A target without transitions has them on its page.
+    if (lines.empty() || !session_.abilities().has(core::Ability::Transitions))
         message_->clear();
     else
         message_->say(MessageBar::Kind::Notice, lines.join(QLatin1Char('\n')), {});
@@ -335,17 +341,20 @@ void MainWindow::update_state() {
         pages_->setCurrentWidget(attaching_);
     } else {
         attaching_->end();
-        pages_->setCurrentWidget(any || dump_ || session_.attached() ? static_cast<QWidget*>(vmcs_) : welcome_);
+        pages_->setCurrentWidget(session_.instructions()                      ? static_cast<QWidget*>(registers_)
+                                 : any || dump_ || session_.attached() ? static_cast<QWidget*>(vmcs_)
+                                                                       : welcome_);
+        if (state == S::Running) registers_->show_running();
         if (state == S::Idle) session_.list_targets();
     }
-    const bool docks = any || dump_ || session_.attached();
+    const bool docks = any || dump_ || (session_.attached() && !session_.instructions());
     if (docks != docks_shown_) {
         docks_shown_ = docks;
         docks_.set_visible(docks);
     }
     strip_->setVisible(any && !dump_ && state != S::Attaching && actions_.show_timeline->isChecked());
     if (!now_ && !dump_) show_shown(nullptr);
-    actions_.enable(state, any || dump_, session_.vcpus().size() > 1);
+    actions_.enable(state, any || dump_, session_.vcpus().size() > 1, session_.instructions());
     update_past();
     const QString target = !trace_.isEmpty()  ? QFileInfo(trace_).fileName()
                            : state == S::Idle ? QString()

@@ -20,6 +20,7 @@ class MessageBar;
 class StatusLine;
 class TimelineStrip;
 class VmcsView;
+class RegistersPanel;
 class WelcomePage;
 
 enum class ThemeChoice { System, Light, Dark };
@@ -68,6 +69,7 @@ class MainWindow : public QMainWindow {
     PdptrPanel& pdptrs() { return *docks_.pdptrs; }
     TimelineStrip& strip() { return *strip_; }
     Docks& docks() { return docks_; }
+    RegistersPanel& registers() { return *registers_; }
     MessageBar& message() { return *message_; }
     StatusLine& status() { return *status_; }
 
@@ -156,6 +158,7 @@ class MainWindow : public QMainWindow {
 
     QStackedWidget* pages_;
     WelcomePage* welcome_;
+    RegistersPanel* registers_;  // of a target without transitions
     AttachPage* attaching_;
     VmcsView* vmcs_;
     TimelineStrip* strip_;

@@ -53,10 +53,12 @@ void Session::connect_reports() {
     connect(worker_, &W::progress, this, &Session::progress);
     connect(worker_, &W::began, this, &Session::began);
     connect(worker_, &W::past, this, &Session::past);
+    connect(worker_, &W::registers, this, &Session::registers);
     connect(worker_, &W::caught_up, this, &Session::caught_up);
     connect(worker_, &W::command_failed, this, &Session::trouble);
-    connect(worker_, &W::attached, this, [this](const core::TargetInfo& info) {
+    connect(worker_, &W::attached, this, [this](const core::TargetInfo& info, core::Abilities abilities) {
         info_ = info;
+        abilities_ = abilities;
         vcpus_.clear();
         history_ = {};
         unfetched_ = live_seq_ = 0;

@@ -31,6 +31,10 @@ class Session : public QObject {
     State state() const { return state_; }
     const QString& uri() const { return uri_; }
     const core::TargetInfo& info() const { return info_; }
+    /// Of the newest target.
+    core::Abilities abilities() const { return abilities_; }
+    /// Attached to a target that steps instructions and has no transitions.
+    bool instructions() const { return attached() && !abilities_.has(core::Ability::Transitions); }
     const QList<core::Vcpu>& vcpus() const { return vcpus_; }
     const core::History& history() const { return history_; }
     quint64 unfetched() const { return unfetched_; }
@@ -73,6 +77,7 @@ class Session : public QObject {
     void began(const vmxscope::core::trace::TraceInfo& info);
     void past(const vmxscope::ui::PastBlock& block);
     void stopped(const vmxscope::core::Stop& stop);
+    void registers(const vmxscope::ui::Registers& registers);
     void caught_up();
     /// Anything that the status line shows has changed.
     void status_changed();
@@ -112,6 +117,7 @@ class Session : public QObject {
     State state_ = State::Idle;
     QString uri_, attached_uri_;
     core::TargetInfo info_;
+    core::Abilities abilities_;
     QList<core::Vcpu> vcpus_;
     core::History history_;
     quint64 unfetched_ = 0;

@@ -45,7 +45,7 @@ void SessionWorker::attach(const QString& uri) {
     unfetched_ = 0;
     running_ = behind_ = began_ = false;
     capabilities_.reset();
-    emit attached(target_->info());
+    emit attached(target_->info(), target_->abilities());
     poll_timer_->start();
 }
 
@@ -79,7 +79,16 @@ void SessionWorker::handle(const core::Stop& stop) {
         emit guest_gone(qs(stop.text));
         return;
     }
+    if (!target_->can(core::Ability::Transitions)) ask_registers(stop.vcpu);
     emit stopped(stop);
+}
+
+void SessionWorker::ask_registers(std::uint32_t vcpu) {
+    auto all = target_->registers(vcpu);
+    if (all)
+        emit registers({vcpu, std::move(*all), {}});
+    else
+        emit registers({vcpu, {}, qs(all.error().text())});
 }
 
 void SessionWorker::catch_up() {
@@ -277,7 +286,8 @@ void SessionWorker::let_go(const std::vector<core::Action>& actions) {
 }
 
 void SessionWorker::step(const StepRequest& request) {
-    std::vector<core::Action> actions{{request.vcpu, request.kind}};
+    const bool instructions = target_ && !target_->can(core::Ability::Transitions);
+    std::vector<core::Action> actions{{request.vcpu, instructions ? core::StepKind::Instruction : request.kind}};
     if (request.vcpu && !request.hold_others) actions.push_back({std::nullopt, std::nullopt});
     let_go(actions);
 }

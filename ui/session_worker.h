@@ -54,6 +54,13 @@ struct WalkAnswer {
     QString error12, error02;
 };
 
+/// The general registers of a vCPU that stopped, of a target that steps instructions.
+struct Registers {
+    std::uint32_t vcpu = 0;
+    std::vector<core::RegisterBytes> all;
+    QString error;  // why there are none
+};
+
 /// Transitions as the target sends them (core/trace/block.h). Of them, those from `first` to `last` are new, and may be
 /// shown.
 struct PastBlock {
@@ -90,11 +97,13 @@ class SessionWorker : public QObject {
   signals:
     /// `fraction` < 0: how far is not known.
     void progress(const QString& text, double fraction);
-    void attached(const vmxscope::core::TargetInfo& info);
+    void attached(const vmxscope::core::TargetInfo& info, vmxscope::core::Abilities abilities);
     void attach_failed(const QString& what, const QString& remedy);
     void attach_cancelled();
     void resumed();
     void stopped(const vmxscope::core::Stop& stop);
+    /// With each stop of a target without transitions.
+    void registers(const vmxscope::ui::Registers& registers);
     /// The first stop after an attach: what comes from now on is of this session.
     void began(const vmxscope::core::trace::TraceInfo& info);
     /// Once each, in order; also while vCPUs run.
@@ -121,6 +130,7 @@ class SessionWorker : public QObject {
     void handle(const core::Stop& stop);
     void begin();
     void ask_vcpus(bool gone);
+    void ask_registers(std::uint32_t vcpu);
     /// Fetches a block of what happened since the last. False: that is all.
     core::Result<bool> pull();
     void catch_up();

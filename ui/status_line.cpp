@@ -100,7 +100,8 @@ void StatusLine::show_session(const Session& session, quint64 let_go) {
     QString state = name_of(session.state());
     if (session.state() == Session::State::Held)
         state += session.live_seq() ? QStringLiteral(" at #%1").arg(session.live_seq())
-                                    : QStringLiteral(" before the first transition");
+                                    : session.instructions() ? QString()
+                                                             : QStringLiteral(" before the first transition");
     state_->setText(state);
     const core::TargetInfo& info = session.info();
     const bool shown =
