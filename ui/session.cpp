@@ -22,6 +22,7 @@ Session::Session(const core::Backends& backends, QObject* parent)
     worker_->moveToThread(&thread_);
     connect(&thread_, &QThread::finished, worker_, &QObject::deleteLater);
     connect_commands();
+    connect_answers();
     connect_reports();
     thread_.setObjectName(QStringLiteral("session"));
     thread_.start();
@@ -48,7 +49,8 @@ void Session::connect_commands() {
     connect(this, &Session::walk_wanted, worker_, &SessionWorker::walk);
 }
 
-void Session::connect_reports() {
+/// Those that are passed on as they are.
+void Session::connect_answers() {
     using W = SessionWorker;
     connect(worker_, &W::progress, this, &Session::progress);
     connect(worker_, &W::began, this, &Session::began);
@@ -56,6 +58,14 @@ void Session::connect_reports() {
     connect(worker_, &W::registers, this, &Session::registers);
     connect(worker_, &W::caught_up, this, &Session::caught_up);
     connect(worker_, &W::command_failed, this, &Session::trouble);
+    connect(worker_, &W::recording, this, &Session::recording);
+    connect(worker_, &W::recorded, this, &Session::recorded);
+    connect(worker_, &W::memory, this, &Session::memory);
+    connect(worker_, &W::walked, this, &Session::walked);
+}
+
+void Session::connect_reports() {
+    using W = SessionWorker;
     connect(worker_, &W::attached, this, [this](const core::TargetInfo& info, core::Abilities abilities) {
         info_ = info;
         abilities_ = abilities;
@@ -102,10 +112,6 @@ void Session::connect_reports() {
         set_state(State::Ended);
         emit guest_gone(text);
     });
-    connect(worker_, &W::recording, this, &Session::recording);
-    connect(worker_, &W::recorded, this, &Session::recorded);
-    connect(worker_, &W::memory, this, &Session::memory);
-    connect(worker_, &W::walked, this, &Session::walked);
     connect(worker_, &W::capabilities, this,
             [this](const std::optional<core::TargetCapabilities>& both, const QString& why_not) {
                 capabilities_ = both;

@@ -108,6 +108,7 @@ class Session : public QObject {
     /// Where an attach that came to nothing leaves us: a lost connection is still there to be retried.
     void set_state_unattached();
     void connect_commands();
+    void connect_answers();
     void connect_reports();
 
     int lists_shown_ = 0;
