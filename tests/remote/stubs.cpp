@@ -73,6 +73,14 @@ bool listens(unsigned port) {
     return false;
 }
 
+/// A socket's file is there before anybody listens on it.
+bool listens(const std::string& path) {
+    std::ifstream table("/proc/net/unix");
+    for (std::string line; std::getline(table, line);)
+        if (line.ends_with(" " + path) && line.find(" 00010000 ") != std::string::npos) return true;  // __SO_ACCEPTCON
+    return false;
+}
+
 }  // namespace
 
 Spawned::Spawned(const std::vector<std::string>& arguments) : pid_(::fork()) {
@@ -105,9 +113,8 @@ Qemu::Qemu(unsigned vcpus) {
                          "-smp", std::to_string(vcpus), "-gdb", "unix:" + rest() + ",server=on,wait=off", "-monitor",
                          "unix:" + folder_ + "/monitor,server=on,wait=off", "-drive",
                          "file=" + folder_ + "/boot,format=raw,if=floppy"});
-    wait_until("QEMU does not start", [&] { return std::filesystem::exists(folder_ + "/monitor") || qemu_->ended(); });
-    // The sockets are made in this order: the monitor's last.
-    wait_until("QEMU's stub does not listen", [&] { return std::filesystem::exists(rest()) || qemu_->ended(); });
+    for (const std::string& socket : {rest(), folder_ + "/monitor"})
+        wait_until("QEMU does not start", [&] { return listens(socket) || qemu_->ended(); });
 }
 
 Qemu::~Qemu() {
