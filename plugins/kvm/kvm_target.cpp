@@ -398,16 +398,20 @@ Result<void> KvmTarget::interrupt() {
     return device_->watch(plan_, watching_);
 }
 
-/// From stop to stop the same vCPUs are told the same; only the rest is told to stop or to run.
+/// vCPUs that are seen for the first time run on in non-stop mode: another may wait for them.
 Result<void> KvmTarget::set_non_stop(bool on) {
     if (on == non_stop_) return {};
     if (running_ && on) return core::fail("The guest runs.", "Stop it first.");
     if (recording_) return core::fail("The guest is being recorded.", "Stop it first.");
     non_stop_ = on;
-    for (auto& [index, slot] : intake_.slots()) slot.asked = slot.going = slot.interrupted = false;
     running_ = false;
-    // A vCPU that has not been seen has not stopped either: what it does next is what the others are told.
-    return stop_all();
+    for (auto& [index, slot] : intake_.slots()) slot.asked = slot.going = slot.interrupted = false;
+    intake_.new_vcpus(on, std::nullopt);
+    if (!on) return stop_all();
+    if (const auto ok = device_->run(VMXSCOPE_ALL_SLOTS, 0, 0); !ok) return ok;
+    for (auto& [index, slot] : intake_.slots())
+        if (const auto ok = device_->run(index, VMXSCOPE_STOP_NOW, VMXSCOPE_RUN_KICK); !ok) return ok;
+    return {};
 }
 
 Result<void> KvmTarget::interrupt_one(std::uint32_t vcpu) {
