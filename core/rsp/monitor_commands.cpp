@@ -94,7 +94,7 @@ constexpr Entry kCommands[] = {
     {Verb::Info, "info", "", "the guest, its vCPUs, and what could not be probed",
      "For each vCPU: whether it is held, which level it runs, and the transition that it is at.\n", nothing},
     {Verb::Pdptr, "pdptr", "", "what KVM did with the PDPTRs at this transition, and why",
-     "The verdict (copied, merged, undefined, …), the conditions in KVM's code that led to it, the four PDPTRs of "
+     "The verdict (copied, skipped, undefined, …), the conditions in KVM's code that led to it, the four PDPTRs of "
      "vmcs12 and\n"
      "vmcs02 and in KVM's cache, and the VMREADs and VMWRITEs that were seen.\n",
      nothing},

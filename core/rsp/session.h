@@ -151,6 +151,7 @@ class Session {
     void tell_of_addresses();
 
     // Non-stop
+    bool runs(const Vcpu& vcpu) const;  // in non-stop mode
     Reply begin_non_stop();
     Reply end_non_stop();
     Reply vcont_non_stop(const std::vector<ThreadAction>& actions);

@@ -57,7 +57,7 @@ Session::Reply Session::first_of_the_stopped() {
     const auto vcpus = target_->vcpus();
     if (!vcpus) return error(vcpus.error());
     for (const Vcpu& v : *vcpus) {
-        if (v.state == VcpuState::Gone || running_.contains(v.id)) continue;
+        if (v.state == VcpuState::Gone || runs(v)) continue;
         const bool newest = stop_ && stop_->vcpu == v.id;
         Stop stop = newest ? *stop_ : Stop{Stop::Why::Attached, v.id, v.last_seq, {}};
         newest ? later_.push_front(std::move(stop)) : later_.push_back(std::move(stop));
@@ -69,6 +69,11 @@ Session::Reply Session::first_of_the_stopped() {
     return report(first);
 }
 
+/// One that the target has seen for the first time runs, though nobody let it go.
+bool Session::runs(const Vcpu& vcpu) const {
+    return running_.contains(vcpu.id) || vcpu.state == VcpuState::Running;
+}
+
 Session::Reply Session::vcont_non_stop(const std::vector<ThreadAction>& actions) {
     const auto vcpus = target_->vcpus();
     if (!vcpus) return error(vcpus.error());
@@ -76,13 +81,14 @@ Session::Reply Session::vcont_non_stop(const std::vector<ThreadAction>& actions)
     for (const Vcpu& v : *vcpus) {
         const auto a = std::ranges::find_if(actions, [&](const ThreadAction& x) { return !x.vcpu || *x.vcpu == v.id; });
         if (a == actions.end() || v.state == VcpuState::Gone) continue;
-        const bool runs = running_.contains(v.id);
         if (a->what == ThreadAction::What::Stop) {
             // One that is stopped already says nothing more.
-            if (!runs) continue;
+            if (!runs(v)) continue;
             if (auto told = target_->interrupt_one(v.id); !told) return error(told.error());
+            running_.insert(v.id);
+            guest_->runs = true;
             asked_.insert(v.id);
-        } else if (!runs) {
+        } else if (!runs(v)) {
             resumed.push_back({v.id, a->what == ThreadAction::What::Step ? std::optional(step_) : std::nullopt});
         }
     }

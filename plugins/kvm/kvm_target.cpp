@@ -114,7 +114,8 @@ class KvmTarget : public core::Target {
     Result<void> stop_all();
     Result<void> let_go(std::uint32_t index, Slot& slot);
     Result<void> let_go_what_is_held();
-    bool any_asked() const;
+    bool runs() const;
+    bool interrupted(const Slot& slot) const { return slot.interrupted || interrupted_; }
     Result<void> resume_all_stop(const std::vector<Action>& actions);
     Result<void> resume_some(const std::vector<Action>& actions);
     bool process_gone() const;
@@ -144,7 +145,8 @@ class KvmTarget : public core::Target {
     std::optional<Writer> writer_;        // if writing is allowed; of device_
     Intake intake_;
     std::uint32_t missed_ = 0;        // the module's count, as last asked
-    bool running_ = false;            // some vCPU was let go since the last stop
+    bool running_ = false;            // all-stop: some vCPU was let go since the last stop
+    bool interrupted_ = false;        // all-stop: every vCPU is asked to stop, also those that were not seen yet
     bool attaching_ = true;           // the first stop is still to come
     bool non_stop_ = false;
     bool gone_ = false;
@@ -218,7 +220,9 @@ Result<void> KvmTarget::let_go(std::uint32_t index, Slot& slot) {
 
 Result<void> KvmTarget::stop_all() { return device_->run(VMXSCOPE_ALL_SLOTS, VMXSCOPE_STOP_NOW, VMXSCOPE_RUN_KICK); }
 
-bool KvmTarget::any_asked() const {
+/// In non-stop mode each vCPU says it for itself, a new one too.
+bool KvmTarget::runs() const {
+    if (!non_stop_) return running_;
     return std::any_of(intake_.slots().begin(), intake_.slots().end(), [](const auto& s) { return s.second.asked; });
 }
 
@@ -231,8 +235,8 @@ Stop KvmTarget::stop_at(Slot& slot, std::uint32_t index, Stop::Why why, std::uin
     slot.shown = std::max(slot.shown, seq);
     const Stop stop{why, id_of(index, slot), slot.shown, {}};
     attaching_ = false;
-    running_ = non_stop_ && any_asked();
     if (non_stop_) return stop;
+    running_ = interrupted_ = false;
     recording_ = behind_ = false;
     intake_.new_vcpus(false, std::nullopt);
     // All-stop. Those that run on are held at their next VM-entry; an error here would show at the next call.
@@ -251,7 +255,7 @@ std::optional<Stop> KvmTarget::look_for_stop() {
     }
     if (first) return stop_at(intake_.slots().at(where), where, attaching_ ? Stop::Why::Attached : Stop::Why::Transition, first->seq);
     for (auto& [index, slot] : intake_.slots())
-        if (slot.held && slot.interrupted) return stop_at(slot, index, Stop::Why::Interrupted, intake_.newest_of(slot));
+        if (slot.held && interrupted(slot)) return stop_at(slot, index, Stop::Why::Interrupted, intake_.newest_of(slot));
     if (attaching_ && steady_clock::now() - attached_at_ > kFirstStop) {
         attaching_ = running_ = false;
         intake_.new_vcpus(false, std::nullopt);
@@ -294,7 +298,7 @@ Result<void> KvmTarget::ask_what_was_missed() {
 Result<void> KvmTarget::let_go_what_is_held() {
     const bool room = !watching_.lossless || device_->waiting() < device_->ring_bytes() / 16;
     for (auto& [index, slot] : intake_.slots())
-        if (slot.held && slot.going && !slot.interrupted && room)
+        if (slot.held && slot.going && !interrupted(slot) && room)
             if (const auto ok = let_go(index, slot); !ok) return ok;
     return {};
 }
@@ -309,7 +313,7 @@ Result<std::optional<Stop>> KvmTarget::wait(milliseconds limit) {
             (void)drain(milliseconds(0));  // the rest, all of it: nothing more comes
             return Stop{Stop::Why::GuestGone, 0, intake_.journal().last(), fmt::format("Process {} has ended, and the guest with it.", pid_)};
         }
-        if (!running_) return std::optional<Stop>{};
+        if (!runs()) return std::optional<Stop>{};
         if (auto stop = look_for_stop()) return stop;
         if (const auto ok = let_go_what_is_held(); !ok) return tl::unexpected(ok.error());
         if (const auto ok = ask_what_was_missed(); !ok) return tl::unexpected(ok.error());
@@ -339,9 +343,10 @@ Result<void> KvmTarget::resume(const std::vector<Action>& actions) {
     if (const auto ok = drain(milliseconds(0)); !ok) return ok;
     // Who steps does not record, whatever was asked for before.
     if (step_is([](StepKind) { return true; })) recording_ = false;
-    if (!running_)
+    if (!runs())
         if (const auto ok = watch_for_stepping(); !ok) return ok;
-    const auto ok = non_stop_ ? resume_some(actions) : resume_all_stop(actions);
+    if (non_stop_) return resume_some(actions);
+    const auto ok = resume_all_stop(actions);
     running_ = running_ || ok;
     return ok;
 }
@@ -388,8 +393,11 @@ Result<void> KvmTarget::resume_some(const std::vector<Action>& actions) {
 }
 
 Result<void> KvmTarget::interrupt() {
-    if (!running_) return {};
-    for (auto& [index, slot] : intake_.slots()) slot.interrupted = slot.asked || !non_stop_;
+    if (!runs()) return {};
+    if (non_stop_)
+        for (auto& [index, slot] : intake_.slots()) slot.interrupted = slot.asked;
+    else
+        interrupted_ = true;
     // First, so that the vCPUs stop at the first place that can hold them. A recording's own hooks cannot; those of stepping
     // are placed when the guest runs on.
     if (const auto ok = stop_all(); !ok || !recording_ || watching_.hooks == WatchFor::Hooks::Stepping) return ok;
@@ -401,10 +409,10 @@ Result<void> KvmTarget::interrupt() {
 /// vCPUs that are seen for the first time run on in non-stop mode: another may wait for them.
 Result<void> KvmTarget::set_non_stop(bool on) {
     if (on == non_stop_) return {};
-    if (running_ && on) return core::fail("The guest runs.", "Stop it first.");
+    if (on && runs()) return core::fail("The guest runs.", "Stop it first.");
     if (recording_) return core::fail("The guest is being recorded.", "Stop it first.");
     non_stop_ = on;
-    running_ = false;
+    running_ = interrupted_ = false;
     for (auto& [index, slot] : intake_.slots()) slot.asked = slot.going = slot.interrupted = false;
     intake_.new_vcpus(on, std::nullopt);
     if (!on) return stop_all();
@@ -432,7 +440,7 @@ Result<std::vector<core::Vcpu>> KvmTarget::vcpus() {
         core::Vcpu v;
         v.id = id_of(index, slot);
         v.tid = slot.tid;
-        v.state = gone_ ? VcpuState::Gone : slot.held ? VcpuState::Held : running_ && (slot.asked || !non_stop_) ? VcpuState::Running : VcpuState::Waiting;
+        v.state = gone_ ? VcpuState::Gone : slot.held ? VcpuState::Held : (non_stop_ ? slot.asked : running_) ? VcpuState::Running : VcpuState::Waiting;
         v.last_seq = slot.shown;
         // As its shown transition has it: the vCPU itself may be held some crossings further on.
         const auto shown = slot.shown && slot.shown != intake_.newest_of(slot) ? transition(slot.shown) : tl::unexpected(core::Error{});
@@ -450,7 +458,7 @@ Result<core::History> KvmTarget::history() {
     Journal& journal = intake_.journal();
     std::uint64_t shown = 0;
     for (const auto& [index, slot] : intake_.slots()) shown = std::max(shown, slot.shown);
-    if (running_ || gone_) shown = std::max(shown, journal.last());
+    if (runs() || gone_) shown = std::max(shown, journal.last());
     if (journal.first() && shown >= journal.first()) {
         h.first = journal.first();
         h.last = shown;
@@ -485,7 +493,8 @@ Result<void> KvmTarget::set_evidence(nested::EvidenceScope scope) {
 }
 
 Result<void> KvmTarget::record(const core::RecordSettings& settings) {
-    if (running_) return core::fail("The guest runs.", "Stop it first.");
+    if (runs()) return core::fail("The guest runs.", "Stop it first.");
+    if (non_stop_) return core::fail("In non-stop mode nothing is recorded: a recording stops all vCPUs at its end.", "Turn it off first.");
     WatchFor what{.scope = settings.evidence, .ring_bytes = watching_.ring_bytes};
     what.lossless = settings.lossless;
     what.writes = watching_.writes;
