@@ -43,7 +43,7 @@ std::string frame(std::string_view payload, char begin) {
     std::string out(1, begin);
     out.reserve(payload.size() + payload.size() / 8 + 4);
     for (std::size_t i = 0; i < payload.size(); ++i) {
-        const std::size_t run = run_length(payload, i, needs_escape);
+        const std::size_t run = run_length(payload, i, [](char c) { return needs_escape(c); });
         out.append(payload, i, run);
         if ((i += run) == payload.size()) break;
         out += kEscape;

@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -19,6 +19,7 @@ namespace {
 
 constexpr unsigned kMaxRetries = 5;
 constexpr auto kStallLimit = std::chrono::seconds(30);  // a peer that reads nothing for so long is as good as gone
+constexpr auto kAwake = std::chrono::microseconds(60);
 
 /// A peer whose host vanished is noticed within about half a minute, not in hours; small packets go at once. Without
 /// effect on unix sockets, which need neither.
@@ -33,6 +34,14 @@ void tune_tcp(int fd) {
 }
 
 }  // namespace
+
+int poll_eagerly(std::span<pollfd> all, milliseconds limit) {
+    for (const auto asleep = steady_clock::now() + kAwake; limit.count() > 0 && steady_clock::now() < asleep;) {
+        if (const int ready = ::poll(all.data(), all.size(), 0); ready != 0) return ready;
+        ::sched_yield();  // the other side may want this processor
+    }
+    return ::poll(all.data(), all.size(), static_cast<int>(limit.count()));
+}
 
 Connection::Connection(Fd fd) : fd_(std::move(fd)), progress_(steady_clock::now()) {
     ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);
@@ -93,7 +102,7 @@ short Connection::events() const {
 bool Connection::pump(milliseconds limit) {
     if (!lost_.empty()) return false;
     pollfd p{fd_.get(), events(), 0};
-    if (limit.count() == 0 || (::poll(&p, 1, static_cast<int>(limit.count())) > 0 && (p.revents & ~POLLOUT) != 0))
+    if (limit.count() == 0 || (poll_eagerly({&p, 1}, limit) > 0 && (p.revents & ~POLLOUT) != 0))
         read_some();
     // What the peer sent before it went is still in the socket, so a failing write must not come before the read.
     write_some();

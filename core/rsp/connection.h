@@ -2,8 +2,11 @@
 // longer than it is told, whatever the peer does or does not read.
 #pragma once
 
+#include <poll.h>
+
 #include <chrono>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -11,6 +14,10 @@
 #include "core/rsp/codec.h"
 
 namespace vmxscope::core::rsp {
+
+/// poll(), but for its first microseconds awake: a thread that sleeps takes some tens of them to wake, which is more than
+/// most answers take.
+int poll_eagerly(std::span<pollfd> all, std::chrono::milliseconds limit);
 
 class Connection {
   public:

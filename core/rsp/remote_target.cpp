@@ -78,6 +78,7 @@ class RemoteTarget final : public Target {
 
   private:
     Result<void> take_info(const Result<std::string>& text);
+    Result<nested::Transition> decoded(std::uint64_t seq, std::string_view bytes) const;
     Result<std::vector<std::byte>> read_bytes(std::string_view name, std::size_t size);
     Result<void> set_step_kind(StepKind kind);
 
@@ -85,6 +86,7 @@ class RemoteTarget final : public Target {
     TargetInfo info_;
     Abilities abilities_;
     StepKind step_ = StepKind::Transition;  // what the server takes a step for
+    std::optional<nested::Transition> delivered_;  // of the last stop: who steps looks at it next
 };
 
 Result<void> RemoteTarget::attach(std::string name) {
@@ -94,6 +96,7 @@ Result<void> RemoteTarget::attach(std::string name) {
     abilities_ = *abilities;
     if (!name.empty()) info_.name = std::move(name);
     client_.attached();
+    (void)client_.command("QVmxDeliver:1");  // who does not know it is asked for each transition
     return client_.run("?");
 }
 
@@ -106,9 +109,14 @@ Result<void> RemoteTarget::take_info(const Result<std::string>& text) {
 }
 
 Result<nested::Transition> RemoteTarget::transition(std::uint64_t seq) {
-    auto bytes = client_.object(vmx(fmt::format("transition/{}", seq)));
-    if (!bytes) return tl::unexpected(bytes.error());
-    auto t = nested::decode(std::as_bytes(std::span(*bytes)));
+    if (delivered_ && delivered_->seq == seq) return *delivered_;
+    return client_.object(vmx(fmt::format("transition/{}", seq))).and_then([&](const std::string& bytes) {
+        return decoded(seq, bytes);
+    });
+}
+
+Result<nested::Transition> RemoteTarget::decoded(std::uint64_t seq, std::string_view bytes) const {
+    auto t = nested::decode(std::as_bytes(std::span(bytes)));
     if (!t)
         return fail(fmt::format("Transition {} of {} cannot be read: {} at byte {}.", seq, client_.peer(),
                                 t.error().what, t.error().offset),
@@ -157,6 +165,11 @@ Result<std::optional<Stop>> RemoteTarget::wait(milliseconds limit) {
     if (!*raw) return std::nullopt;
     auto stop = parse_stop_reply((*raw)->packet);
     if (!stop) return tl::unexpected(stop.error());
+    if (const auto data = stop_data((*raw)->packet); !data.empty()) {
+        auto t = decoded(stop->seq, data);
+        if (!t) return tl::unexpected(t.error());
+        delivered_ = std::move(*t);
+    }
     if (stop->why == Stop::Why::GuestGone || stop->why == Stop::Why::End) stop->text = (*raw)->console;
     return std::optional(std::move(*stop));
 }

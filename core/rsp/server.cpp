@@ -1,7 +1,6 @@
 #include "core/rsp/server.h"
 
 #include <fmt/format.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -107,7 +106,7 @@ class Server::Room {
     bool deserted() const { return !driver_ && refused_.empty(); }
 
   private:
-    void wait_for_packets() const;
+    bool wait_for_packets() const;
     Result<void> accept_all();
     void drive(Fd fd);
     void serve_driver();
@@ -125,7 +124,8 @@ class Server::Room {
     std::list<Refusal> refused_;
 };
 
-void Server::Room::wait_for_packets() const {
+/// True if somebody may be at the door.
+bool Server::Room::wait_for_packets() const {
     std::vector<pollfd> all;
     const auto add = [&](const Connection& c) { all.push_back({c.fd(), c.events(), 0}); };
     bool at_once = driver_ && driver_->session->waits_for_stop();
@@ -135,16 +135,18 @@ void Server::Room::wait_for_packets() const {
         at_once |= c.behind;
     }
     for (const Refusal& r : refused_) add(r.connection());
-    if (listener_ >= 0 && refused_.size() < kMaxRefused) all.push_back({listener_, POLLIN, 0});
-    ::poll(all.data(), all.size(), at_once ? 0 : static_cast<int>(kIdle.count()));
+    const bool door = listener_ >= 0 && refused_.size() < kMaxRefused;
+    if (door) all.push_back({listener_, POLLIN, 0});
+    poll_eagerly(all, at_once ? milliseconds(0) : kIdle);
+    return door && all.back().revents != 0;
 }
 
 Result<void> Server::Room::turn() {
-    wait_for_packets();
+    const bool somebody_came = wait_for_packets();
     if (driver_) serve_driver();
     serve_lookers();
     refused_.remove_if([](Refusal& r) { return !r.go_on(); });
-    return listener_ >= 0 ? accept_all() : Result<void>{};
+    return somebody_came ? accept_all() : Result<void>{};
 }
 
 Result<void> Server::Room::accept_all() {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <functional>
 
 #include "core/rsp/codec.h"
@@ -300,6 +301,38 @@ TEST(LyingServers, ABadTransitionIsRefused) {
                           "cannot be read");
     expect_bad_transition("E01", "the error 'E01'");
     expect_bad_transition("", "no piece of an object");
+}
+
+/// A stop with a transition in it; and what else was asked for.
+struct Delivered {
+    explicit Delivered(const std::string& data)
+        : server([this, data](const std::string& p) {
+              if (p.starts_with("qXfer:vmx:read:transition")) ++asked;
+              return p == "?" ? "+" + frame("T05thread:p1.1;vmxwhy:transition;vmxseq:5;vmxdata:" + data) : honest(p);
+          }) {}
+    std::atomic<int> asked{0};
+    LyingServer server;
+};
+
+TEST(LyingServers, ATransitionThatCameWithItsStopIsNotAskedForAgain) {
+    const auto sent = test::example_transition(5, 0, Kind::L1Exit);
+    Delivered here(nested::encode(sent));
+    auto target = here.server.attach();
+    ASSERT_TRUE(target) << target.error().text();
+    ASSERT_TRUE((*target)->wait(kLong));
+    EXPECT_EQ((*target)->transition(5), sent);
+    EXPECT_EQ(here.asked, 0);
+    EXPECT_FALSE((*target)->transition(6));
+    EXPECT_EQ(here.asked, 1);
+}
+
+TEST(LyingServers, ABadTransitionWithAStopIsRefused) {
+    for (const auto& data : {std::string("garbage"), nested::encode(test::example_transition(6, 0, Kind::L1Exit))}) {
+        Delivered here(data);
+        auto target = here.server.attach();
+        ASSERT_TRUE(target) << target.error().text();
+        EXPECT_FALSE((*target)->wait(kLong));
+    }
 }
 
 TEST(LyingServers, ABadStopReplyIsAnErrorOfWait) {
