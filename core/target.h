@@ -122,6 +122,7 @@ class Abilities {
         for (const Ability a : some) bits_ |= bit(a);
     }
     constexpr bool has(Ability a) const { return bits_ & bit(a); }
+    constexpr bool within(Abilities of) const { return (bits_ & ~of.bits_) == 0; }
     constexpr Abilities with(Ability a) const { return from(bits_ | bit(a)); }
     constexpr Abilities without(Abilities some) const { return from(bits_ & ~some.bits_); }
     constexpr bool operator==(const Abilities&) const = default;

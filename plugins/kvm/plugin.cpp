@@ -10,7 +10,7 @@ const core::Plugin kPlugin = {
     .name = "kvm",
     .version = VMXSCOPE_VERSION,
     .schemes = "kvm",
-    .abilities = {Transitions, Record, Evidence, Capabilities, Memory, Looking, NonStop, Write},
+    .abilities = {Transitions, Back, Record, Evidence, Capabilities, Memory, Looking, Write},
     .make_backends = [](std::vector<std::unique_ptr<core::Backend>>& all) { all.push_back(kvm_backend()); },
 };
 

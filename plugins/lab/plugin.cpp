@@ -10,7 +10,7 @@ const core::Plugin kPlugin = {
     .name = "lab",
     .version = VMXSCOPE_VERSION,
     .schemes = "lab",
-    .abilities = {Transitions, Record, Evidence, Capabilities, Memory, Looking, NonStop, Write},
+    .abilities = {Transitions, Back, Record, Evidence, Capabilities, Memory, Looking, Write},
     .make_backends = [](std::vector<std::unique_ptr<core::Backend>>& all) { all.push_back(lab_backend()); },
 };
 

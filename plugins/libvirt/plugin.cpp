@@ -10,7 +10,7 @@ const core::Plugin kPlugin = {
     .name = "libvirt",
     .version = VMXSCOPE_VERSION,
     .schemes = "libvirt",
-    .abilities = {Transitions, Record, Evidence, Capabilities, Memory, Looking, NonStop, Write},
+    .abilities = {Transitions, Back, Record, Evidence, Capabilities, Memory, Looking, Write, Instructions, Breakpoints},
     .make_backends = [](std::vector<std::unique_ptr<core::Backend>>& all) { all.push_back(libvirt_backend()); },
 };
 

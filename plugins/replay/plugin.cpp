@@ -10,7 +10,7 @@ const core::Plugin kPlugin = {
     .name = "replay",
     .version = VMXSCOPE_VERSION,
     .schemes = "trace",
-    .abilities = {Transitions, Back, Capabilities},
+    .abilities = {Transitions, Back, Capabilities, NonStop},
     .make_backends = [](std::vector<std::unique_ptr<core::Backend>>& all) { all.push_back(replay_backend()); },
 };
 

@@ -1,6 +1,8 @@
 // The back ends that need no lab: recordings, the wire in front of them and of the scripted guest, QEMU's own stub.
 #include "core/rsp/remote_target.h"
 #include "plugins/remote/backends.h"
+#include "plugins/remote/plugin.h"
+#include "plugins/replay/plugin.h"
 #include "plugins/replay/replay_backend.h"
 #include "tests/conformance/conformance.h"
 #include "tests/core/scripted_target.h"
@@ -28,10 +30,10 @@ std::vector<Subject> subjects() {
         std::string as_name = name;
         std::replace(as_name.begin(), as_name.end(), '-', '_');
         const auto replayed = [name] { return replay::replay(trace(name), {}); };
-        all.push_back({"replay_" + as_name, [replayed] { return Attach(replayed); }});
-        all.push_back({"served_" + as_name, [replayed] { return served(std::make_shared<RunningServer>(core::rsp::MakeTarget(replayed))); }});
+        all.push_back({"replay_" + as_name, replay::kPlugin.abilities, [replayed] { return Attach(replayed); }});
+        all.push_back({"served_" + as_name, remote::kPlugin.abilities, [replayed] { return served(std::make_shared<RunningServer>(core::rsp::MakeTarget(replayed))); }});
     }
-    all.push_back({"scripted_guest", [] {
+    all.push_back({"scripted_guest", remote::kPlugin.abilities, [] {
                        auto script = std::make_shared<core::test::Script>();
                        script->vcpus = 2;
                        script->code = std::string(64, '\x90');
@@ -39,7 +41,7 @@ std::vector<Subject> subjects() {
                        script->abilities = script->abilities.with(core::Ability::Write);
                        return served(std::make_shared<RunningServer>(script));
                    }});
-    all.push_back({"qemu_stub", [] {
+    all.push_back({"qemu_stub", remote::kPlugin.abilities, [] {
                        return [qemu = std::make_shared<Qemu>(2)] { return remote::unix_backend()->attach(qemu->rest(), {}); };
                    }});
     return all;

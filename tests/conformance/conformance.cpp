@@ -90,6 +90,7 @@ TEST_P(Conformance, SaysWhatItIs) {
     ASSERT_TRUE(target);
     EXPECT_FALSE(target->info().name.empty());
     EXPECT_TRUE(target->can(Ability::Transitions) != target->can(Ability::Instructions)) << "one or the other";
+    EXPECT_TRUE(target->abilities().within(GetParam().claimed)) << "its plugin does not claim all of them";
     const auto vcpus = target->vcpus();
     ASSERT_TRUE(vcpus) << vcpus.error().text();
     ASSERT_FALSE(vcpus->empty());

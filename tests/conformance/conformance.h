@@ -1,6 +1,6 @@
 // What every back end's targets must do, with the abilities that they claim: one suite, for whoever has a target.
 //
-//     INSTANTIATE_TEST_SUITE_P(Mine, Conformance, testing::Values(Subject{"mine", make_subject}), name_of_subject);
+//     INSTANTIATE_TEST_SUITE_P(Mine, Conformance, testing::Values(Subject{"mine", kPlugin.abilities, make_subject}), name_of_subject);
 //
 // and link vmxscope_conformance. A lab is a subject, too (tests/e2e).
 #pragma once
@@ -20,6 +20,7 @@ using Attach = std::function<core::Result<std::unique_ptr<core::Target>>()>;
 
 struct Subject {
     std::string name;              // letters, digits, underscores
+    core::Abilities claimed;       // by its plugin: what its targets may have
     std::function<Attach()> make;  // what it needs is started here
 };
 inline void PrintTo(const Subject& s, std::ostream* out) {

@@ -9,6 +9,7 @@
 
 #include "core/rsp/endpoint.h"
 #include "lab_life.h"
+#include "plugins/lab/plugin.h"
 #include "tests/conformance/conformance.h"
 #include "tests/core/scripted_target.h"
 #include "walk.h"
@@ -110,7 +111,7 @@ TEST(NonStop, StepsAreToldByNotifications) {
 namespace vmxscope::test {
 
 // What every back end must do (tests/conformance): the agent with a real KVM behind it.
-INSTANTIATE_TEST_SUITE_P(Lab, Conformance, testing::Values(Subject{"agent", [] {
+INSTANTIATE_TEST_SUITE_P(Lab, Conformance, testing::Values(Subject{"agent", lab::kPlugin.abilities, [] {
     const auto& lab = running_lab("pae-ept");
     return [&lab] { return e2e::attach_to_drive(lab); };
 }}), name_of_subject);
