@@ -49,12 +49,11 @@ core::Result<void> check() {
     return kvm::check_host();
 }
 
-/// Everything is looked up anew for every client: the modules may have been reloaded since the last one.
-core::Result<std::unique_ptr<core::Target>> make_target(const Options& options, bool first) {
+core::Result<std::unique_ptr<core::Target>> make_target(const Options& options, kvm::Planner& planner, bool first) {
     if (const auto ok = check(); !ok) return tl::unexpected(ok.error());
     const auto process = kvm::choose_process(options.pid);
     if (!process) return tl::unexpected(process.error());
-    auto plan = kvm::plan_probes();
+    auto plan = planner.plan();
     if (!plan) return tl::unexpected(plan.error());
     return kvm::attach_kvm(std::move(*plan), *process, {first ? options.resume_qmp : std::string{}, options.ring_mib << 20, options.allow_writes});
 }
@@ -80,10 +79,11 @@ int print_cost(const Options& options) {
 }
 
 int serve(const Options& options) {
+    kvm::Planner planner;
     bool first = true;  // a paused guest is let go once; later pauses are the user's
     core::rsp::Server server(
         [&]() -> core::Result<std::unique_ptr<core::Target>> {
-            auto target = make_target(options, first);
+            auto target = make_target(options, planner, first);
             if (target) first = false;
             return target;
         },

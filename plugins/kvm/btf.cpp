@@ -61,11 +61,17 @@ core::Result<Btf> Btf::of_module(const std::string& module) {
     return out;
 }
 
+std::optional<std::uint32_t> Btf::struct_id(std::string_view name) const {
+    if (const auto known = ids_.find(name); known != ids_.end()) return known->second;
+    const auto id = btf__find_by_name_kind(module_.get(), std::string(name).c_str(), BTF_KIND_STRUCT);
+    return ids_[std::string(name)] = id < 0 ? std::nullopt : std::optional(static_cast<std::uint32_t>(id));
+}
+
 std::optional<Member> Btf::member(std::string_view type, std::string_view path) const {
     const btf* types = module_.get();
-    const auto found_id = btf__find_by_name_kind(types, std::string(type).c_str(), BTF_KIND_STRUCT);
-    if (found_id < 0) return std::nullopt;
-    auto id = static_cast<std::uint32_t>(found_id);
+    const auto found_id = struct_id(type);
+    if (!found_id) return std::nullopt;
+    std::uint32_t id = *found_id;
     std::uint32_t bits = 0;
     while (!path.empty()) {
         const auto dot = path.find('.');
@@ -92,9 +98,9 @@ std::optional<std::int64_t> Btf::enumerator(std::string_view name) const {
 }
 
 std::optional<std::uint32_t> Btf::size_of(std::string_view type) const {
-    const auto id = btf__find_by_name_kind(module_.get(), std::string(type).c_str(), BTF_KIND_STRUCT);
-    if (id < 0) return std::nullopt;
-    const auto size = btf__resolve_size(module_.get(), static_cast<std::uint32_t>(id));
+    const auto id = struct_id(type);
+    if (!id) return std::nullopt;
+    const auto size = btf__resolve_size(module_.get(), *id);
     if (size < 0) return std::nullopt;
     return static_cast<std::uint32_t>(size);
 }

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,10 +35,13 @@ class Btf {
     std::optional<std::uint32_t> size_of(std::string_view type) const;
 
   private:
+    std::optional<std::uint32_t> struct_id(std::string_view name) const;
+
     struct Free {
         void operator()(btf* b) const;
     };
     std::unique_ptr<btf, Free> base_, module_;
+    mutable std::map<std::string, std::optional<std::uint32_t>, std::less<>> ids_;  // by name: libbpf looks through all types each time
 };
 
 }  // namespace vmxscope::kvm

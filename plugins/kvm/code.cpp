@@ -107,6 +107,13 @@ VmcsAccesses find_vmcs_accesses(std::span<const std::byte> code) {
     return out;
 }
 
+bool may_access_vmcs(std::span<const std::byte> code) {
+    constexpr std::byte kEscape{0x0f}, kVmread{0x78}, kVmwrite{0x79};
+    return std::adjacent_find(code.begin(), code.end(), [](std::byte a, std::byte b) {
+               return a == kEscape && (b == kVmread || b == kVmwrite);
+           }) != code.end();
+}
+
 std::optional<std::uint64_t> find_call(std::span<const std::byte> code, std::uint64_t address, std::uint64_t target) {
     std::optional<std::uint64_t> found;
     decode(code, [&](const auto& i, const auto& operands, std::size_t at) {

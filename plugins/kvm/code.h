@@ -27,6 +27,9 @@ struct VmcsAccesses {
 /// `code` is decoded from its first byte, straight on.
 VmcsAccesses find_vmcs_accesses(std::span<const std::byte> code);
 
+/// False where `code` has neither, whatever it is: VMREAD is 0F 78, VMWRITE 0F 79. To see that takes less time than decoding.
+bool may_access_vmcs(std::span<const std::byte> code);
+
 /// Offset of the first direct call to `target` in code loaded at `address`.
 std::optional<std::uint64_t> find_call(std::span<const std::byte> code, std::uint64_t address, std::uint64_t target);
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -23,6 +24,7 @@ namespace vmxscope::kvm {
 namespace {
 
 constexpr const char* kModule = "kvm_intel";
+constexpr std::string_view kModules[] = {kModule, "kvm"};
 constexpr std::uint64_t kMostCode = 1u << 25;  // bytes of a module's text
 constexpr std::uint32_t kWhole = kState | kRegs | kVmcs12 | kCache;
 
@@ -281,8 +283,10 @@ core::Result<void> plan_evidence(const Symbols& symbols, const KernelMemory& mem
     if (end - begin > kMostCode) return core::fail(fmt::format("The code of {} is spread over {} bytes.", kModule, end - begin));
     const auto code = memory.read(begin, end - begin);
     if (!code) return tl::unexpected(code.error());
-    for (const Function& f : functions)
-        plan_accesses(f, find_vmcs_accesses(std::span(*code).subspan(f.address - begin, f.size)), plan);
+    for (const Function& f : functions) {
+        const auto body = std::span(*code).subspan(f.address - begin, f.size);
+        if (may_access_vmcs(body)) plan_accesses(f, find_vmcs_accesses(body), plan);
+    }
     if (plan.hooks.size() > VMXSCOPE_MAX_HOOKS)
         return core::fail(fmt::format("This kernel's {} has {} VMREADs and VMWRITEs; the module hooks {} places.", kModule, plan.hooks.size(), VMXSCOPE_MAX_HOOKS));
     return {};
@@ -293,6 +297,17 @@ std::string function_of(const std::string& at) { return at.substr(0, at.find('+'
 
 void add_once(std::vector<std::string>& list, std::string name) {
     if (std::find(list.begin(), list.end(), name) == list.end()) list.push_back(std::move(name));
+}
+
+/// Another one each time a module is loaded: its folder in sysfs is new then.
+std::string loaded_modules() {
+    std::string id;
+    for (const std::string_view module : kModules) {
+        struct stat status {};
+        if (::stat(fmt::format("/sys/module/{}", module).c_str(), &status) != 0) return {};
+        id += fmt::format("{} ", status.st_ino);
+    }
+    return id;
 }
 
 }  // namespace
@@ -349,20 +364,32 @@ std::string evidence_gap(const ProbePlan& plan, nested::EvidenceScope scope) {
     return missing.empty() ? "" : fmt::format("{} could not be probed.", fmt::join(missing, ", "));
 }
 
+core::Result<ProbePlan> Planner::plan() {
+    const std::string now = loaded_modules();
+    if (kept_ && !now.empty() && now == of_) return *kept_;
+    auto made = plan_probes();
+    if (made) {
+        kept_ = *made;
+        of_ = now;
+    }
+    return made;
+}
+
 core::Result<ProbePlan> plan_probes() {
     ProbePlan plan;
     const auto btf = Btf::of_module(kModule);
     if (!btf) return tl::unexpected(btf.error());
-    const auto symbols = Symbols::of_module(kModule);
-    if (!symbols) return tl::unexpected(symbols.error());
+    auto of_both = Symbols::of_modules(kModules);
+    if (!of_both) return tl::unexpected(of_both.error());
+    const KvmSymbols symbols{std::move((*of_both)[0]), std::move((*of_both)[1])};
     const auto memory = KernelMemory::open();
     if (!memory) return tl::unexpected(memory.error());
     if (const auto ok = plan_state(*btf, plan); !ok) return tl::unexpected(ok.error());
-    if (const auto ok = plan_functions(*symbols, plan); !ok) return tl::unexpected(ok.error());
-    if (const auto ok = plan_hardware_entry(*symbols, *memory, plan); !ok) return tl::unexpected(ok.error());
-    if (const auto ok = plan_evidence(*symbols, *memory, plan); !ok) return tl::unexpected(ok.error());
+    if (const auto ok = plan_functions(symbols.kvm_intel, plan); !ok) return tl::unexpected(ok.error());
+    if (const auto ok = plan_hardware_entry(symbols.kvm_intel, *memory, plan); !ok) return tl::unexpected(ok.error());
+    if (const auto ok = plan_evidence(symbols.kvm_intel, *memory, plan); !ok) return tl::unexpected(ok.error());
     plan_fields(plan);
-    if (const auto ok = plan_recording(*btf, *symbols, plan); !ok) return tl::unexpected(ok.error());
+    if (const auto ok = plan_recording(*btf, symbols, plan); !ok) return tl::unexpected(ok.error());
     return plan;
 }
 

@@ -103,6 +103,16 @@ struct ProbePlan {
 /// Fails, naming the symbol or member, when this kernel lacks what cannot be done without.
 core::Result<ProbePlan> plan_probes();
 
+/// Makes a plan, which takes seconds on a slow machine, and gives it again for as long as KVM's modules stay loaded.
+class Planner {
+  public:
+    core::Result<ProbePlan> plan();
+
+  private:
+    std::string of_;  // the load of the modules that it is for
+    std::optional<ProbePlan> kept_;
+};
+
 /// What is to be watched: with the hooks of stepping (Hooks::Stepping, the only ones that gather evidence and hold vCPUs), or
 /// with the few of a recording.
 struct WatchFor {

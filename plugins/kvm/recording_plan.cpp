@@ -7,7 +7,6 @@
 
 #include "nested/vmcs12.h"
 #include "plugins/kvm/btf.h"
-#include "plugins/kvm/symbols.h"
 
 namespace vmxscope::kvm {
 namespace {
@@ -51,19 +50,19 @@ struct Row {
     Range fields_l1, fields_l2;
 };
 
-core::Result<std::uint64_t> address_of(const Row& row, const Symbols& symbols) {
+core::Result<std::uint64_t> address_of(const Row& row, const KvmSymbols& symbols) {
     for (const char* name : row.names) {
         if (!name) continue;
         if (row.kind == VMXSCOPE_AT_TRACEPOINT || row.kind == VMXSCOPE_AT_TRACEPOINT_OF_CURRENT) {
-            if (const auto found = tracepoint_address("kvm", name)) return *found;
-        } else if (const Function* f = symbols.find_with_suffix(name)) {
+            if (const auto found = symbols.kvm.tracepoint(name)) return *found;
+        } else if (const Function* f = symbols.kvm_intel.find_with_suffix(name)) {
             return f->address;
         }
     }
     return core::fail(fmt::format("This kernel's KVM has no {}.", row.names[0]), "A recording is then made with the hooks of stepping: --evidence pdptr.");
 }
 
-core::Result<void> add_rows(std::span<const Row> rows, HookSet set, const Symbols& symbols, ProbePlan& plan) {
+core::Result<void> add_rows(std::span<const Row> rows, HookSet set, const KvmSymbols& symbols, ProbePlan& plan) {
     for (const Row& row : rows) {
         const auto address = address_of(row, symbols);
         if (!address) return tl::unexpected(address.error());
@@ -118,7 +117,7 @@ void add_rest(ProbePlan& plan) {
 
 }  // namespace
 
-core::Result<void> plan_recording(const Btf& btf, const Symbols& symbols, ProbePlan& plan) {
+core::Result<void> plan_recording(const Btf& btf, const KvmSymbols& symbols, ProbePlan& plan) {
     // Stepping's list begins with what is read of vmcs01 (plan_fields() in probe_plan.cpp), in its hooks' ranges.
     const auto range_of = [&](Role role) -> Range {
         for (std::size_t i = 0; i < plan.hooks.size(); ++i)

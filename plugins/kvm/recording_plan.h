@@ -5,13 +5,18 @@
 
 #include "core/result.h"
 #include "plugins/kvm/probe_plan.h"
+#include "plugins/kvm/symbols.h"
 
 namespace vmxscope::kvm {
 
 class Btf;
-class Symbols;
+
+/// Of KVM's two modules: nested virtualization is in the one, the tracepoints are in the other.
+struct KvmSymbols {
+    Symbols kvm_intel, kvm;
+};
 
 /// Adds them to a plan whose fields are complete.
-core::Result<void> plan_recording(const Btf& btf, const Symbols& symbols, ProbePlan& plan);
+core::Result<void> plan_recording(const Btf& btf, const KvmSymbols& symbols, ProbePlan& plan);
 
 }  // namespace vmxscope::kvm

@@ -67,6 +67,52 @@ void remove_stale(const core::Fd& root) {
         ::unlinkat(root.get(), (std::string(kInstances) + name).c_str(), AT_REMOVEDIR);
 }
 
+/// What is said of the event here is heard by nobody else: "instances/vmxscope-PID" of tracefs.
+class Instance {
+  public:
+    static core::Result<Instance> make();
+    Instance(Instance&&) noexcept = default;
+    Instance& operator=(Instance&&) = delete;
+    ~Instance() {
+        if (root_) ::unlinkat(root_.get(), name_.c_str(), AT_REMOVEDIR);
+    }
+
+    bool listen(bool yes) const { return put(root_, name_ + "/events/kvm/kvm_nested_vmenter_failed/enable", yes ? "1" : "0"); }
+    core::Fd pipe() const { return core::Fd(::openat(root_.get(), (name_ + "/trace_pipe").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)); }
+
+  private:
+    explicit Instance(core::Fd root) : root_(std::move(root)), name_(fmt::format("{}{}{}", kInstances, kPrefix, ::getpid())) {}
+
+    core::Fd root_;  // of tracefs
+    std::string name_;
+};
+
+tl::unexpected<core::Error> not_seen(std::string_view what) {
+    return core::fail(fmt::format("KVM's reasons for refusing a nested entry are not seen: {} ({}).", what, std::strerror(errno)));
+}
+
+core::Result<Instance> Instance::make() {
+    core::Fd root = mount_tracefs();
+    if (!root) return not_seen("this kernel gives no tracefs");
+    remove_stale(root);
+    Instance made(std::move(root));
+    if (::mkdirat(made.root_.get(), made.name_.c_str(), 0700) < 0 && errno != EEXIST) return not_seen("no trace instance could be made");
+    // The TSC orders what is said here with the module's records.
+    if (!put(made.root_, made.name_ + "/trace_clock", "x86-tsc")) return not_seen("the trace has no TSC clock");
+    put(made.root_, made.name_ + "/buffer_size_kb", kBufferKib);
+    return made;
+}
+
+core::Result<const Instance*> the_instance() {
+    static std::optional<Instance> one;
+    if (!one) {
+        auto made = Instance::make();
+        if (!made) return tl::unexpected(made.error());
+        one.emplace(std::move(*made));
+    }
+    return &*one;
+}
+
 }  // namespace
 
 /// "       CPU 0/KVM-123     [000] d..1. 12345678: kvm_nested_vmenter_failed: TEXT". A thread's name is 15 characters
@@ -88,35 +134,17 @@ std::optional<Refusal> parse_refusal(std::string_view line) {
 }
 
 core::Result<Refusals> Refusals::open() {
-    core::Fd root = mount_tracefs();
-    if (!root)
-        return core::fail(
-            fmt::format("KVM's reasons for refusing a nested entry are not seen: this kernel gives no tracefs ({}).",
-                        std::strerror(errno)));
-    remove_stale(root);
-    const std::string name = fmt::format("{}{}{}", kInstances, kPrefix, ::getpid());
-    const auto refused = [](std::string_view what) {
-        return core::fail(fmt::format("KVM's reasons for refusing a nested entry are not seen: {} ({}).", what,
-                                      std::strerror(errno)));
-    };
-    if (::mkdirat(root.get(), name.c_str(), 0700) < 0 && errno != EEXIST)
-        return refused("no trace instance could be made");
-    Refusals out(std::move(root), name);
-    // The TSC orders what is said here with the module's records.
-    if (!put(out.root_, name + "/trace_clock", "x86-tsc")) return refused("the trace has no TSC clock");
-    put(out.root_, name + "/buffer_size_kb", kBufferKib);
-    if (!put(out.root_, name + "/events/kvm/kvm_nested_vmenter_failed/enable", "1"))
-        return refused("KVM has no tracepoint for them");
-    out.pipe_ = core::Fd(::openat(out.root_.get(), (name + "/trace_pipe").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-    if (!out.pipe_) return refused("the trace cannot be read");
+    const auto instance = the_instance();
+    if (!instance) return tl::unexpected(instance.error());
+    if (!(*instance)->listen(true)) return not_seen("KVM has no tracepoint for them");
+    Refusals out((*instance)->pipe());
+    if (!out.pipe_) return not_seen("the trace cannot be read");
     return out;
 }
 
 Refusals::~Refusals() {
-    if (!root_) return;  // moved from
-    pipe_.reset();
-    put(root_, name_ + "/events/kvm/kvm_nested_vmenter_failed/enable", "0");
-    ::unlinkat(root_.get(), name_.c_str(), AT_REMOVEDIR);
+    if (!pipe_) return;  // moved from
+    if (const auto instance = the_instance()) (*instance)->listen(false);
 }
 
 /// Takes in what has been said.

@@ -24,8 +24,9 @@ std::optional<Refusal> parse_refusal(std::string_view line);
 
 class Refusals {
   public:
-    /// Makes the instance, and removes those that agents which were killed have left. tracefs is mounted for nobody but
-    /// this process. Fails where the kernel has no tracing, or not this event.
+    /// The instance is made once, and stays, silent between two clients, until this program ends: a slow machine takes
+    /// seconds for it. Those that agents which were killed have left are removed. tracefs is mounted for nobody but this
+    /// process. Fails where the kernel has no tracing, or not this event.
     static core::Result<Refusals> open();
     Refusals(Refusals&&) noexcept = default;
     Refusals& operator=(Refusals&&) = delete;
@@ -36,12 +37,10 @@ class Refusals {
     std::string take(std::uint32_t tid, std::uint64_t after, std::uint64_t until);
 
   private:
-    Refusals(core::Fd root, std::string name) : root_(std::move(root)), name_(std::move(name)) {}
+    explicit Refusals(core::Fd pipe) : pipe_(std::move(pipe)) {}
     void read();
 
-    core::Fd root_;     // of tracefs
-    std::string name_;  // of the instance: "instances/vmxscope-PID"
-    core::Fd pipe_;
+    core::Fd pipe_;     // of the instance
     std::string rest_;  // of a line that has not ended
     std::deque<Refusal> come_;
 };

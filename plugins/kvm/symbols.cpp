@@ -17,6 +17,8 @@
 namespace vmxscope::kvm {
 namespace {
 
+constexpr std::string_view kTracepoint = "__tracepoint_";
+
 struct Line {
     std::uint64_t address;
     char kind;
@@ -48,24 +50,19 @@ tl::unexpected<core::Error> refused(const char* doing) {
 
 }  // namespace
 
-core::Result<Symbols> Symbols::of_module(std::string_view module) {
-    // By lines: the whole file is 10 MB, of which a module has a small part at the end.
+core::Result<std::vector<Symbols>> Symbols::of_modules(std::span<const std::string_view> modules) {
+    // By lines: the whole file is 10 MB, of which modules have a small part at the end.
     std::ifstream in("/proc/kallsyms");
-    const std::string tag = fmt::format("[{}]", module);
-    std::string line, text;
-    while (std::getline(in, line))
-        if (line.ends_with(tag)) text += line + '\n';
-    return parse(text, module);
-}
-
-std::optional<std::uint64_t> tracepoint_address(std::string_view module, std::string_view name) {
-    std::ifstream in("/proc/kallsyms");
-    const std::string symbol = fmt::format("__tracepoint_{}", name);
-    for (std::string text; std::getline(in, text);) {
-        const auto line = text.find(symbol) == std::string::npos ? std::nullopt : parse_line(text);
-        if (line && line->name == symbol && line->module == module && line->address) return line->address;
+    std::string text;
+    for (std::string line; std::getline(in, line);)
+        if (line.ends_with(']')) text += line + '\n';
+    std::vector<Symbols> all;
+    for (const std::string_view module : modules) {
+        auto symbols = parse(text, module);
+        if (!symbols) return tl::unexpected(symbols.error());
+        all.push_back(std::move(*symbols));
     }
-    return std::nullopt;
+    return all;
 }
 
 core::Result<Symbols> Symbols::parse(std::string_view text, std::string_view module) {
@@ -80,6 +77,7 @@ core::Result<Symbols> Symbols::parse(std::string_view text, std::string_view mod
         hidden |= line->address == 0;
         starts.push_back(line->address);
         if (line->kind == 't' || line->kind == 'T') out.functions_.push_back({std::string(line->name), line->address, 0});
+        if (line->name.starts_with(kTracepoint)) out.tracepoints_.emplace(line->name.substr(kTracepoint.size()), line->address);
     }
     if (hidden)
         return core::fail("/proc/kallsyms hides the kernel's addresses.", "Run the agent as root (and with kernel.kptr_restrict below 2).");
@@ -114,6 +112,11 @@ const Function* Symbols::at(std::uint64_t address) const {
     if (it == functions_.begin()) return nullptr;
     --it;
     return address - it->address < it->size ? &*it : nullptr;
+}
+
+std::optional<std::uint64_t> Symbols::tracepoint(std::string_view name) const {
+    const auto found = tracepoints_.find(name);
+    return found == tracepoints_.end() ? std::nullopt : std::optional(found->second);
 }
 
 core::Result<KernelMemory> KernelMemory::open() {

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,9 +24,10 @@ struct Function {
 
 class Symbols {
   public:
-    /// Text symbols of `module`. Fails when /proc/kallsyms hides addresses (not root) or has none of that module.
-    static core::Result<Symbols> of_module(std::string_view module);
-    /// The same from kallsyms-formatted text, for whoever has it.
+    /// Of each of `modules`, all in one go: the kernel takes its time to write /proc/kallsyms. Fails when that hides
+    /// addresses (not root) or has no function of one of them.
+    static core::Result<std::vector<Symbols>> of_modules(std::span<const std::string_view> modules);
+    /// The same of one, from kallsyms-formatted text, for whoever has it.
     static core::Result<Symbols> parse(std::string_view text, std::string_view module);
 
     /// Ordered by address.
@@ -34,13 +37,13 @@ class Symbols {
     const Function* find_with_suffix(std::string_view name) const;
     /// The function that holds `address`.
     const Function* at(std::uint64_t address) const;
+    /// Where the struct tracepoint of `name` ("kvm_exit") is.
+    std::optional<std::uint64_t> tracepoint(std::string_view name) const;
 
   private:
     std::vector<Function> functions_;
+    std::map<std::string, std::uint64_t, std::less<>> tracepoints_;
 };
-
-/// Where the struct tracepoint of `name` ("kvm_exit") in `module` is; empty when there is none, or addresses are hidden.
-std::optional<std::uint64_t> tracepoint_address(std::string_view module, std::string_view name);
 
 /// Kernel memory as it is now (patched in alternatives, static calls and probes included), from /proc/kcore.
 class KernelMemory {

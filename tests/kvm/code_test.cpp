@@ -166,6 +166,18 @@ TEST(VmcsAccesses, GarbageIsSurvivedAndEveryAccessLiesWithin) {
     }
 }
 
+TEST(VmcsAccesses, CodeWithoutTheirOpcodesNeedsNoDecoding) {
+    std::vector<std::byte> code(64, std::byte{0x90});
+    EXPECT_FALSE(may_access_vmcs(code));
+    EXPECT_FALSE(may_access_vmcs({}));
+    code[62] = std::byte{0x0f};
+    EXPECT_FALSE(may_access_vmcs(code));
+    for (const auto opcode : {std::byte{0x78}, std::byte{0x79}}) {
+        code[63] = opcode;
+        EXPECT_TRUE(may_access_vmcs(code));
+    }
+}
+
 TEST(FindCall, TheFirstDirectCallOfTheTargetIsFound) {
     const std::span<const std::byte> code(calls, calls_end);
     constexpr std::uint64_t kAt = 0xffffffffc0a3b000;

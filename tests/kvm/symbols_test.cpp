@@ -40,6 +40,15 @@ TEST(Symbols, OnlyTheModulesFunctionsAreKeptByAddress) {
     EXPECT_EQ(s.find("vmx_vcpu_run")->address, 0xffffffffc0a3bec0);
 }
 
+TEST(Symbols, ATracepointIsTheModulesStructOfThatName) {
+    const auto kvm = Symbols::parse(std::string(kText) + "ffffffffc0b00000 d __tracepoint_kvm_exit\t[kvm]\n"
+                                                         "ffffffffc0b00100 d __tracepoint_other\t[kvm_intel]\n", "kvm");
+    ASSERT_TRUE(kvm);
+    EXPECT_EQ(kvm->tracepoint("kvm_exit"), 0xffffffffc0b00000);
+    EXPECT_EQ(kvm->tracepoint("kvm"), std::nullopt);
+    EXPECT_EQ(kvm->tracepoint("other"), std::nullopt);
+}
+
 TEST(Symbols, AnotherModulesNameThatBeginsAlikeIsNotTheModule) {
     const auto s = Symbols::parse(kText, "kvm");
     ASSERT_TRUE(s);
