@@ -50,9 +50,11 @@ bool write_whole(int fd, std::string_view text) {
 
 }  // namespace
 
+std::filesystem::path Bookmarks::path_of(const std::filesystem::path& trace) { return trace.string() + ".notes.json"; }
+
 Result<Bookmarks> Bookmarks::of(const std::filesystem::path& trace) {
     Bookmarks bookmarks;
-    bookmarks.path_ = trace.string() + ".notes.json";
+    bookmarks.path_ = path_of(trace);
     const auto text = contents(bookmarks.path_);
     if (!text) return tl::unexpected(text.error());
     if (text->empty()) return bookmarks;

@@ -16,6 +16,8 @@ class Bookmarks {
 
     /// Of that trace; none when it has no such file. Fails for a file that is not one, or cannot be read.
     static Result<Bookmarks> of(const std::filesystem::path& trace);
+    /// FILE.notes.json.
+    static std::filesystem::path path_of(const std::filesystem::path& trace);
 
     const std::map<std::uint64_t, std::string>& all() const { return notes_; }  // by seq; a note may be empty
     /// Replaces an older note. Fails for what is too long, or too many.

@@ -174,12 +174,6 @@ void MainWindow::connect_views() {
     connect(welcome_, &WelcomePage::trace_asked, this, &MainWindow::open_trace);
     connect(welcome_, &WelcomePage::open_trace_asked, this, &MainWindow::ask_open_trace);
     connect(attaching_, &AttachPage::cancelled, &session_, &Session::cancel_attach);
-    connect(message_, &MessageBar::button_clicked, this, [this] {
-        if (offered_.isEmpty())
-            session_.retry();
-        else
-            open_trace(offered_);
-    });
 }
 
 void MainWindow::connect_docks() {
@@ -242,11 +236,11 @@ void MainWindow::connect_session() {
         const bool retry = session_.state() == Session::State::Lost;
         actions_.show_evidence(
             session_.evidence().value_or(nested::EvidenceScope::Pdptrs));  // it may have been refused
-        message_->say(MessageBar::Kind::Error, what, remedy, retry ? QStringLiteral("Retry") : QString());
+        message_->say(MessageBar::Kind::Error, what, remedy, retry ? retrying(QStringLiteral("Retry")) : MessageBar::Offer{});
     });
     connect(&session_, &Session::guest_gone, this, [this](const QString& text) {
         message_->say(MessageBar::Kind::Notice, text.isEmpty() ? QStringLiteral("The guest has ended.") : text,
-                      QStringLiteral("What was seen stays here."), QStringLiteral("Attach again"));
+                      QStringLiteral("What was seen stays here."), retrying(QStringLiteral("Attach again")));
     });
 }
 
@@ -295,8 +289,12 @@ void MainWindow::on_stopped(const core::Stop& stop) {
     if (stop.seq == 0) update_state();
 }
 
+MessageBar::Offer MainWindow::retrying(const QString& words) {
+    return {words, [this] { session_.retry(); }};
+}
+
 void MainWindow::on_lost(const QString& what, const QString& remedy) {
-    message_->say(MessageBar::Kind::Error, what, remedy, QStringLiteral("Retry"));
+    message_->say(MessageBar::Kind::Error, what, remedy, retrying(QStringLiteral("Retry")));
 }
 
 void MainWindow::show_shown(const ShownPtr& shown) {

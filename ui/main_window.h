@@ -6,6 +6,7 @@
 #include "ui/actions.h"
 #include "ui/docks.h"
 #include "ui/loader.h"
+#include "ui/message_bar.h"
 #include "ui/palette.h"
 #include "ui/session.h"
 #include "ui/transition_list_model.h"
@@ -16,7 +17,6 @@ class QStackedWidget;
 namespace vmxscope::ui {
 
 class AttachPage;
-class MessageBar;
 class StatusLine;
 class TimelineStrip;
 class VmcsView;
@@ -120,6 +120,7 @@ class MainWindow : public QMainWindow {
     void ask_pdptes();
     void on_memory(const MemoryAnswer& answer);
     void on_stopped(const core::Stop& stop);
+    MessageBar::Offer retrying(const QString& words);
     void on_lost(const QString& what, const QString& remedy);
     void move_by(int steps);
     void go_live();
@@ -148,8 +149,7 @@ class MainWindow : public QMainWindow {
     quint64 filter_ticket_ = 0;
     QString looked_for_;  // by a condition, last
     bool recording_ = false;
-    QString offered_;     // the message offers to open this trace; empty: to retry the connection
-    bool told_ = false;   // the message is of a search that found nothing
+    bool told_ = false;  // the message is of a search that found nothing
     ShownPtr now_;        // what every panel shows; null: nothing
     Loader loader_;
     ImportedPtr dump_;

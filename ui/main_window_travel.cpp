@@ -29,12 +29,7 @@ namespace {
 
 constexpr QLatin1String kSuffix{".vxt"};
 
-/// Where sessions are kept by themselves (XDG Base Directory Specification: state).
-QString sessions_folder() {
-    const QString state = qEnvironmentVariable("XDG_STATE_HOME");
-    const QString base = QDir::isAbsolutePath(state) ? state : QDir::homePath() + QStringLiteral("/.local/state");
-    return base + QStringLiteral("/vmxscope/sessions");
-}
+QString sessions_folder() { return qs(core::sessions_folder().string()); }
 
 QString trace_filter() {
     return QStringLiteral("Traces (*.vxt);;All files (*)");
@@ -72,8 +67,8 @@ void MainWindow::connect_travel() {
     connect(&w, &TravelWorker::searching, this, [this](double done) {
         if (done < 1) {
             told_ = true;
-            message_->say(MessageBar::Kind::Notice, QStringLiteral("Looking … %1 %").arg(static_cast<int>(done * 100)),
-                          {});
+            message_->say(MessageBar::Kind::Notice, QStringLiteral("Looking … %1 %").arg(static_cast<int>(done * 100)), {},
+                          {QStringLiteral("Stop"), [this] { travel_.worker().stop(); }});
         } else if (told_) {
             told_ = false;
             message_->clear();
@@ -121,6 +116,7 @@ void MainWindow::connect_time_docks() {
         std::vector<quint64> seqs;
         for (const auto& [seq, note] : notes) seqs.push_back(seq);
         list_.set_bookmarks(seqs);
+        strip_->outdated();
     });
     connect(docks_.notes, &NotesPanel::set_asked, this, [this](quint64 seq, const QString& note) {
         travel_.ask_now([seq, note](TravelWorker& worker) { worker.set_note(seq, note); });
@@ -134,19 +130,17 @@ void MainWindow::connect_recording() {
     connect(&session_, &Session::recording, this, [this](const RecordProgress& p) {
         recording_ = true;
         actions_.show_recording(true);
-        offered_.clear();
         message_->say(MessageBar::Kind::Notice, QStringLiteral("● Recording: ") + amount_text(p),
                       QStringLiteral("Stop it with Ctrl+Shift+R."));
     });
     connect(&session_, &Session::recorded, this, [this](const Recorded& r) {
         recording_ = false;
         actions_.show_recording(false);
-        offered_ = r.file;
         QString what = QStringLiteral("%1: %2.").arg(r.file, amount_text(r.all));
         if (r.found) what += QStringLiteral(" #%1 ended it.").arg(r.found);
-        message_->say(MessageBar::Kind::Notice, what, {}, QStringLiteral("Open it"));
+        message_->say(MessageBar::Kind::Notice, what, {},
+                      {QStringLiteral("Open it"), [this, file = r.file] { open_trace(file); }});
     });
-    connect(&session_, &Session::lost, this, [this] { offered_.clear(); });
 }
 
 void MainWindow::toggle_record() {

@@ -28,17 +28,20 @@ MessageBar::MessageBar(QWidget* parent)
     layout->addWidget(text_, 1);
     layout->addWidget(button_);
     layout->addWidget(dismiss_);
-    connect(button_, &QPushButton::clicked, this, &MessageBar::button_clicked);
+    connect(button_, &QPushButton::clicked, this, [this] {
+        if (const auto act = act_) act();  // it may say something else
+    });
     connect(dismiss_, &QPushButton::clicked, this, &MessageBar::clear);
     clear();
 }
 
-void MessageBar::say(Kind kind, const QString& what, const QString& remedy, const QString& button) {
+void MessageBar::say(Kind kind, const QString& what, const QString& remedy, Offer offer) {
     kind_ = kind;
     glyph_->setText(kind == Kind::Error ? QStringLiteral("⚠") : QStringLiteral("ℹ"));
     text_->setText(remedy.isEmpty() ? what : what + QLatin1Char(' ') + remedy);
-    button_->setText(button);
-    button_->setVisible(!button.isEmpty());
+    button_->setText(offer.words);
+    button_->setVisible(!offer.words.isEmpty());
+    act_ = std::move(offer.act);
     recolour();
     show();
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <QFrame>
+#include <functional>
 
 class QLabel;
 class QPushButton;
@@ -15,20 +16,23 @@ class MessageBar : public QFrame {
     enum class Kind { Notice, Error };
     explicit MessageBar(QWidget* parent = nullptr);
 
-    /// `button` empty: only "Dismiss" is offered.
-    void say(Kind kind, const QString& what, const QString& remedy, const QString& button = {});
+    /// What can be done about it: a button's words, and what it does.
+    struct Offer {
+        QString words;
+        std::function<void()> act;
+    };
+    /// Without an offer there is only "Dismiss".
+    void say(Kind kind, const QString& what, const QString& remedy, Offer offer = {});
     void clear();
     QString text() const;
     void recolour();
-
-  signals:
-    void button_clicked();
 
   protected:
     void paintEvent(QPaintEvent* event) override;
 
   private:
     Kind kind_ = Kind::Notice;
+    std::function<void()> act_;
     QLabel *glyph_, *text_;
     QPushButton *button_, *dismiss_;
 };

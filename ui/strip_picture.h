@@ -2,7 +2,7 @@
 // past's length.
 #pragma once
 
-#include <QtGlobal>
+#include <QString>
 #include <array>
 #include <cstdint>
 #include <vector>
@@ -17,7 +17,8 @@ struct StripRequest {
 /// Something to be seen from afar.
 struct StripMark {
     quint64 tsc = 0, seq = 0;
-    bool alarm = false;  // else: undefined values, or a finding
+    enum class What : std::uint8_t { Undefined, Alarm, Bookmark } what = What::Undefined;  // Undefined: or a finding
+    QString note;                                                                          // a bookmark's
 };
 
 struct StripPicture {

@@ -140,6 +140,31 @@ void TimelineStrip::paint_lane(QPainter& painter, const StripPicture::Lane& lane
     }
 }
 
+/// Undefined values are short lines, alarms long ones, bookmarks flags.
+void TimelineStrip::paint_mark(QPainter& painter, const StripMark& mark) const {
+    const int x = static_cast<int>(x_of(mark.tsc));
+    if (mark.what == StripMark::What::Bookmark) {
+        const QPoint flag[] = {{x, 1}, {x + 7, 4}, {x, 7}};
+        painter.setPen(colors().text());
+        painter.drawLine(x, 1, x, kTop - 2);
+        painter.setBrush(colors().text());
+        painter.drawPolygon(flag, 3);
+        return;
+    }
+    const bool alarm = mark.what == StripMark::What::Alarm;
+    painter.setPen(colors().mark(alarm ? Mark::Alarm : Mark::Undefined).strong);
+    painter.drawLine(x, kTop - (alarm ? 11 : 6), x, kTop - 2);
+}
+
+/// What a mark says to who points at it.
+QString TimelineStrip::mark_text(const StripMark& mark) {
+    const QString what = mark.what == StripMark::What::Alarm       ? QStringLiteral("undefined and used")
+                         : mark.what == StripMark::What::Undefined ? QStringLiteral("undefined values, or a finding")
+                         : mark.note.isEmpty()                     ? QStringLiteral("a bookmark")
+                                                                   : mark.note;
+    return QStringLiteral("#%1: %2").arg(mark.seq).arg(what);
+}
+
 void TimelineStrip::paintEvent(QPaintEvent*) {
     QPainter painter(this);
     painter.fillRect(rect(), palette().color(QPalette::Window));
@@ -155,9 +180,7 @@ void TimelineStrip::paintEvent(QPaintEvent*) {
                          QStringLiteral("vCPU %1").arg(picture_.lanes[i].vcpu));
     }
     for (const StripMark& mark : picture_.marks) {
-        const int x = static_cast<int>(x_of(mark.tsc));
-        painter.setPen(colors().mark(mark.alarm ? Mark::Alarm : Mark::Undefined).strong);
-        painter.drawLine(x, kTop - (mark.alarm ? 11 : 6), x, kTop - 2);
+        paint_mark(painter, mark);
     }
     if (cursor_ != 0 && !picture_.lanes.empty()) {
         const int x = static_cast<int>(x_of(cursor_));
@@ -252,9 +275,7 @@ bool TimelineStrip::event(QEvent* event) {
     const QPoint at = static_cast<QHelpEvent*>(event)->pos();
     const StripMark* mark = mark_near(at);
     QString text = time_text(tsc_at(at.x()));
-    if (mark && at.y() < kTop)
-        text = QStringLiteral("#%1: %2").arg(mark->seq).arg(
-            mark->alarm ? QStringLiteral("undefined and used") : QStringLiteral("undefined values, or a finding"));
+    if (mark && at.y() < kTop) text = mark_text(*mark);
     QToolTip::showText(static_cast<QHelpEvent*>(event)->globalPos(),
                        text + QStringLiteral("\nWheel: zoom. Double click: all."), this);
     return true;

@@ -57,6 +57,8 @@ class TimelineStrip : public QWidget {
     QRect lanes_rect() const;
     QString time_text(quint64 tsc) const;
     void paint_lane(QPainter& painter, const StripPicture::Lane& lane, const QRect& room) const;
+    void paint_mark(QPainter& painter, const StripMark& mark) const;
+    static QString mark_text(const StripMark& mark);
     const StripMark* mark_near(const QPoint& at) const;
 
     StripPicture picture_;

@@ -136,7 +136,9 @@ void TravelWorker::search(const QString& text, quint64 from, core::Way way) {
         emit not_found(qs(query.error().what));
         return;
     }
-    answer(core::find_from(*line_, from, *query, way, searching_of(mine)),
+    const auto nearest = core::find_from(*line_, from, *query, way, searching_of(mine));
+    if (search_ != mine) return emit searching(1);  // it was stopped
+    answer(nearest,
            way == core::Way::Back ? QStringLiteral("No match before #%1.").arg(from)
                                   : QStringLiteral("No match after #%1.").arg(from));
 }
@@ -212,6 +214,7 @@ void TravelWorker::last_change(vmx::Field field, quint32 vcpu, quint64 from) {
     std::optional<std::uint64_t> newest;
     for (const core::Which which : {core::Which::Vmcs12, core::Which::Vmcs02}) {
         const auto change = core::last_change(*line_, which, field, vcpu, from, true, searching_of(mine));
+        if (search_ != mine) return emit searching(1);  // it was stopped
         if (!change) return answer(tl::unexpected(change.error()), {});
         if (*change) newest = std::max(newest.value_or(0), (*change)->seq);
     }
@@ -286,9 +289,26 @@ void TravelWorker::sample(const StripRequest& request) {
         }
     }
     for (auto& [vcpu, lane] : lanes) picture.lanes.push_back(std::move(lane));
-    for (const StripMark& mark : marks_)
-        if (mark.tsc >= r.from_tsc && mark.tsc <= r.to_tsc) picture.marks.push_back(mark);
+    picture.marks = marks_between(r.from_tsc, r.to_tsc);
     emit sampled(picture);
+}
+
+/// What was noted first: where two lie together, that is what a click is for.
+std::vector<StripMark> TravelWorker::marks_between(quint64 from, quint64 to) {
+    if (!notes_placed_) {
+        note_marks_.clear();
+        for (const auto& [seq, note] : notes_.all()) {
+            const auto stretch = line_->digests_at(seq);
+            if (!stretch) continue;
+            const auto at = std::ranges::find(*stretch, seq, &Digest::seq);
+            if (at != stretch->end()) note_marks_.push_back({at->tsc, seq, StripMark::What::Bookmark, qs(note)});
+        }
+        notes_placed_ = true;
+    }
+    std::vector<StripMark> all;
+    for (const auto* marks : {&note_marks_, &marks_})
+        std::ranges::copy_if(*marks, std::back_inserter(all), [&](const StripMark& m) { return m.tsc >= from && m.tsc <= to; });
+    return all;
 }
 
 }  // namespace vmxscope::ui

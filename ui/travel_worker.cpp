@@ -1,7 +1,5 @@
 #include "ui/travel_worker.h"
 
-#include <QDateTime>
-#include <QDir>
 #include <QTimer>
 #include <algorithm>
 
@@ -18,7 +16,7 @@ using core::trace::Digest;
 constexpr int kStretchesAtOnce = 16;  // of a filter or a survey, before other work has its turn
 constexpr std::size_t kMostMarks = 10'000;
 constexpr std::size_t kMostFindings = 1'000;  // transitions of a file that are decoded for the list of findings
-constexpr int kKeptSessions = 10;
+constexpr int kFlushMs = 2'000;
 
 /// The rows of a trace: from the heads of its blocks; only blocks with gaps are looked into.
 Runs rows_of(const core::trace::Trace& trace) {
@@ -37,12 +35,17 @@ Runs rows_of(const core::trace::Trace& trace) {
 std::optional<StripMark> mark_of(const Digest& d) {
     const bool undefined = d.has_verdict && (d.vmcs12 == nested::Is::Undefined || d.vmcs02 == nested::Is::Undefined);
     if (!undefined && d.findings == 0) return std::nullopt;
-    return StripMark{d.tsc, d.seq, d.alarm};
+    return StripMark{d.tsc, d.seq, d.alarm ? StripMark::What::Alarm : StripMark::What::Undefined, {}};
 }
 
 }  // namespace
 
-TravelWorker::TravelWorker() : work_(new QTimer(this)) {
+TravelWorker::TravelWorker() : flush_(new QTimer(this)), work_(new QTimer(this)) {
+    flush_->setSingleShot(true);
+    flush_->setInterval(kFlushMs);
+    connect(flush_, &QTimer::timeout, this, [this] {
+        if (log_) log(log_->flush());
+    });
     work_->setInterval(0);
     connect(work_, &QTimer::timeout, this, [this] {
         if (filter_) return filter_on();
@@ -56,15 +59,15 @@ TravelWorker::~TravelWorker() = default;
 void TravelWorker::close() {
     work_->stop();
     keep();
+    log_.reset();
     filter_.reset();
     maker_.forget();
     line_.reset();
     past_.reset();
     marks_.clear();
-    taken_ = kept_ = survey_ = 0;
-    kept_file_.clear();
+    taken_ = survey_ = 0;
     notes_ = {};
-    notes_stay_ = new_notes_ = false;
+    notes_stay_ = false;
 }
 
 void TravelWorker::open(const QString& file) {
@@ -99,6 +102,7 @@ void TravelWorker::begin(const core::trace::TraceInfo& info) {
     info_ = info;
     past_ = std::make_unique<core::trace::Past>(kPastBytes);
     line_ = core::timeline_of(*past_, info_);
+    if (!folder_.isEmpty()) log_.emplace(folder_.toStdString(), info_);
     emit began();
     tell_notes();
 }
@@ -113,6 +117,7 @@ void TravelWorker::feed(const PastBlock& block) {
         if (t.seq > block.last) return false;
         taken_ = t.seq;
         past_->add(t);
+        if (log_) log(log_->add(t));
         more.add(t.seq);
         const Digest d = core::trace::digest_of(t);
         if (const auto mark = mark_of(d); mark && marks_.size() < kMostMarks) marks_.push_back(*mark);
@@ -124,6 +129,7 @@ void TravelWorker::feed(const PastBlock& block) {
     });
     if (!decoded) emit failed(qs(decoded.error().what), qs(decoded.error().remedy));
     if (more.empty()) return;
+    if (log_ && !flush_->isActive()) flush_->start();
     emit grown(more, past_->first(), past_->dropped());
     emit findings(with, without);
     if (filter_) work_->start();
@@ -186,37 +192,42 @@ core::Result<void> TravelWorker::write(const QString& file, bool replace) {
     if (!writer) return tl::unexpected(writer.error());
     if (auto done = past_->save(*writer); !done) return done;
     if (auto done = writer->finish(); !done) return done;
-    return write_notes(file);
+    return write_notes(file.toStdString());
 }
 
-/// Beside a file that the session was saved in.
-core::Result<void> TravelWorker::write_notes(const QString& trace) {
-    auto beside = core::Bookmarks::of(trace.toStdString());
+/// Beside a file that the session is in.
+core::Result<void> TravelWorker::write_notes(const std::filesystem::path& trace) const {
+    auto beside = core::Bookmarks::of(trace);
     if (!beside) return tl::unexpected(beside.error());
+    const auto old = beside->all();
+    for (const auto& [seq, note] : old) beside->remove(seq);
     for (const auto& [seq, note] : notes_.all())
         if (auto done = beside->set(seq, note); !done) return done;
     return beside->save();
 }
 
 void TravelWorker::tell_notes() {
+    notes_placed_ = false;
     emit notes(notes_.all());
 }
 
 void TravelWorker::set_note(quint64 seq, const QString& note) {
     if (!line_ || notes_stay_) return tell_notes();
     auto done = notes_.set(seq, note.toStdString());
-    if (done && !past_) done = notes_.save();
+    if (done) done = save_notes();
     if (!done) emit failed(qs(done.error().what), qs(done.error().remedy));
-    new_notes_ = true;
     tell_notes();
 }
 
 void TravelWorker::remove_note(quint64 seq) {
     if (!line_ || notes_stay_ || !notes_.remove(seq)) return tell_notes();
-    if (!past_)
-        if (auto done = notes_.save(); !done) emit failed(qs(done.error().what), qs(done.error().remedy));
-    new_notes_ = true;
+    if (auto done = save_notes(); !done) emit failed(qs(done.error().what), qs(done.error().remedy));
     tell_notes();
+}
+
+core::Result<void> TravelWorker::save_notes() const {
+    if (!past_) return notes_.save();
+    return log_ && !log_->file().empty() ? write_notes(log_->file()) : core::Result<void>{};
 }
 
 void TravelWorker::save(const QString& file) {
@@ -231,28 +242,14 @@ void TravelWorker::save(const QString& file) {
 }
 
 void TravelWorker::keep() {
-    if (!past_ || past_->first() == 0 || folder_.isEmpty() || (kept_ == taken_ && !new_notes_)) return;
-    QDir folder(folder_);
-    if (!folder.mkpath(QStringLiteral("."))) return;
-    if (kept_file_.isEmpty()) {
-        QString name;
-        for (const QChar c : qs(info_.target.name)) name += c.isLetterOrNumber() ? c : QLatin1Char('-');
-        const QString time = QDateTime::currentDateTime().toString(QStringLiteral("yyyyMMdd-HHmmss-zzz"));
-        kept_file_ = folder.filePath(QStringLiteral("%1-%2.vxt").arg(time, name));
-    }
-    const QString file = kept_file_;
-    if (auto done = write(file, true); !done) {
-        emit failed(qs(done.error().what), qs(done.error().remedy));
-        return;
-    }
-    kept_ = taken_;
-    new_notes_ = false;
-    emit saved(file, false);
-    QStringList old = folder.entryList({QStringLiteral("*.vxt")}, QDir::Files, QDir::Name);
-    for (qsizetype i = 0; i + kKeptSessions < old.size(); ++i) {
-        folder.remove(old[i]);
-        folder.remove(old[i] + QStringLiteral(".notes.json"));
-    }
+    if (!log_ || log_->file().empty()) return;
+    log(log_->finish());
+    emit saved(qs(log_->file().string()), false);
+}
+
+/// What fails is told once; the session goes on.
+void TravelWorker::log(core::Result<void> done) {
+    if (!done) emit failed(qs(done.error().what), qs(done.error().remedy));
 }
 
 }  // namespace vmxscope::ui

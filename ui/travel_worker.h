@@ -13,6 +13,7 @@
 
 #include "core/bookmarks.h"
 #include "core/query/evaluator.h"
+#include "core/session_log.h"
 #include "core/timeline.h"
 #include "core/timeline_stretch.h"
 #include "ui/session_worker.h"
@@ -71,10 +72,11 @@ class TravelWorker : public QObject {
     void open(const QString& file);
     void begin(const vmxscope::core::trace::TraceInfo& info);
     void feed(const vmxscope::ui::PastBlock& block);
-    /// Nothing is there any more. The past of a session is first kept in a file, if keep_in() named a folder.
+    /// Nothing is there any more.
     void close();
+    /// Sessions that begin from now on are recorded as they go, in files of that folder (core::SessionLog).
     void keep_in(const QString& folder) { folder_ = folder; }
-    /// Keeps the session's past in a file of that folder, if there is anything new; of such files the newest 10.
+    /// The session has ended: its file is whole, with its notes beside it.
     void keep();
     void save(const QString& file);
     /// A bookmark's note, which may be empty. Of a trace it is kept beside the file at once, of a session together with
@@ -137,23 +139,26 @@ class TravelWorker : public QObject {
     void answer(const core::Result<std::optional<std::uint64_t>>& found, const QString& none);
     core::Searching searching_of(quint64 mine);
     void tell_notes();
-    core::Result<void> write_notes(const QString& trace);
+    std::vector<StripMark> marks_between(quint64 from, quint64 to);
+    core::Result<void> write_notes(const std::filesystem::path& trace) const;
+    void log(core::Result<void> done);
+    core::Result<void> save_notes() const;
     core::Result<void> write(const QString& file, bool replace);
 
     std::unique_ptr<core::trace::Past> past_;  // of a session; null: of a file, or nothing
     core::trace::TraceInfo info_;
     std::unique_ptr<core::Timeline> line_;
     std::uint64_t taken_ = 0;  // of a session: the newest that was fed
-    std::uint64_t kept_ = 0;   // and the newest that is in a file of its own already
-    QString kept_file_;
+    std::optional<core::SessionLog> log_;  // of a session
+    QTimer* flush_;                        // what came is on the disk soon
     ShownMaker maker_;
     std::optional<Filter> filter_;
     QTimer* work_;              // the filter's, and the survey's: a little at a time
     std::uint64_t survey_ = 0;  // of a file: the lowest that was not yet looked at for findings; 0: done
-    std::vector<StripMark> marks_;
+    std::vector<StripMark> marks_, note_marks_;
+    bool notes_placed_ = false;  // note_marks_ is of notes_
     core::Bookmarks notes_;
     bool notes_stay_ = false;  // there is a file of notes that could not be read: it is not written over
-    bool new_notes_ = false;   // of a session, since it was kept
     std::atomic<quint64> search_ = 0, urgent_ = 0;
     QString folder_;
 };

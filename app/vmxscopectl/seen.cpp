@@ -14,6 +14,7 @@ namespace {
 
 using core::Result;
 
+constexpr auto kFlush = std::chrono::seconds(2);
 constexpr std::size_t kMostPast = 256u << 20;  // bytes of a session's past
 
 /// A time since the first transition, as `time` in a query.
@@ -75,6 +76,7 @@ Result<void> Seen::catch_up(core::Target& target) {
             if (t.seq <= last_) return true;
             if (t.seq > kept->last) return false;  // not shown yet
             past_->add(t);
+            log(t);
             last_ = t.seq;
             return true;
         });
@@ -82,6 +84,28 @@ Result<void> Seen::catch_up(core::Target& target) {
         if (last_ == before) return {};
     }
     return {};
+}
+
+void Seen::record_into(core::SessionLog log, std::function<void(const core::Error&)> told) {
+    if (!past_) return;
+    log_.emplace(std::move(log));
+    told_ = std::move(told);
+}
+
+void Seen::log(const nested::Transition& t) {
+    if (!log_) return;
+    auto done = log_->add(t);
+    if (const auto now = std::chrono::steady_clock::now(); done && now - flushed_ > kFlush) {
+        flushed_ = now;
+        done = log_->flush();
+    }
+    if (!done) told_(done.error());
+}
+
+std::filesystem::path Seen::end_recording() {
+    if (!log_) return {};
+    if (const auto done = log_->finish(); !done) told_(done.error());
+    return log_->file();
 }
 
 Result<std::uint64_t> found_from(const core::Timeline& line, std::uint64_t from, const core::query::Query& query,

@@ -1,11 +1,14 @@
 // What can be gone through in time: a trace file, or what a guest's session has come to so far.
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "core/query/parse_error.h"
+#include "core/session_log.h"
 #include "core/timeline.h"
 
 namespace vmxscope::app {
@@ -21,13 +24,22 @@ class Seen {
 
     /// Takes in what the target has shown since the last call, as far as it still keeps it.
     core::Result<void> catch_up(core::Target& target);
+    /// A guest's session is recorded from now on, too; `told` is shown what fails there, once.
+    void record_into(core::SessionLog log, std::function<void(const core::Error&)> told);
+    bool recorded() const { return log_.has_value(); }
+    /// Ends that recording; its file, if there is one.
+    std::filesystem::path end_recording();
     const core::Timeline& line() const { return *line_; }
 
   private:
     Seen() = default;
+    void log(const nested::Transition& t);
 
     std::unique_ptr<core::trace::Past> past_;  // none: of a file
     std::unique_ptr<core::Timeline> line_;
+    std::optional<core::SessionLog> log_;
+    std::function<void(const core::Error&)> told_;
+    std::chrono::steady_clock::time_point flushed_;
     std::uint64_t last_ = 0;
 };
 

@@ -1,5 +1,6 @@
 #include "app/vmxscopectl/step_command.h"
 
+#include <chrono>
 #include <memory>
 
 #include <fmt/format.h>
@@ -41,13 +42,46 @@ core::StepKind kind_of(const core::Target& target, const Options& o) {
     return target.can(core::Ability::Transitions) ? core::StepKind::Transition : core::StepKind::Instruction;
 }
 
+/// What a person at a terminal steps through is kept, as in the window; scripts have `record`.
+class Session {
+  public:
+    static core::Result<Session> of(core::Target& target) {
+        auto seen = Seen::of(target);
+        if (!seen) return tl::unexpected(seen.error());
+        if (!is_recording(target) && target.can(core::Ability::Transitions) && stdin_is_terminal())
+            seen->record_into({core::sessions_folder(), seen->line().info()}, [](const core::Error& e) { remark("note: " + e.text()); });
+        return Session(target, std::move(*seen));
+    }
+    Seen& seen() { return seen_; }
+    /// Takes in what came, now and then: each time costs round trips.
+    void stopped() {
+        const auto now = std::chrono::steady_clock::now();
+        if (!seen_.recorded() || now - last_ < kNowAndThen) return;
+        last_ = now;
+        (void)seen_.catch_up(target_);  // what is wrong with the target, stepping tells
+    }
+    void end() {
+        if (!seen_.recorded()) return;
+        (void)seen_.catch_up(target_);
+        if (const auto file = seen_.end_recording(); !file.empty()) remark(fmt::format("This session is in {}", file.string()));
+    }
+
+  private:
+    static constexpr auto kNowAndThen = std::chrono::seconds(2);
+    Session(core::Target& target, Seen seen) : target_(target), seen_(std::move(seen)) {}
+
+    core::Target& target_;
+    Seen seen_;
+    std::chrono::steady_clock::time_point last_;
+};
+
 /// What ended the steps before all were made.
 int stopped_early(core::Error error, std::uint64_t done, std::uint64_t count) {
     if (!interrupted() && count > 1) error.what += fmt::format(" {} of {} steps were made.", done, count);
     return complain(error);
 }
 
-int count_steps(Stepper& stepper, const Options& o, std::uint64_t count) {
+int count_steps(Stepper& stepper, Session& session, const Options& o, std::uint64_t count) {
     StepOutput output(o.json, o.reports);
     for (std::uint64_t done = 0; count == 0 || done < count; ++done) {
         const auto stopped = stepper.run(kind_of(stepper.target(), o));
@@ -57,6 +91,7 @@ int count_steps(Stepper& stepper, const Options& o, std::uint64_t count) {
             remark(stopped->stop.text);
             break;
         }
+        session.stopped();
         const auto read = output.show(stepper.target(), stopped->stop);
         if (!read) return complain(read.error());
         if (!*read) break;
@@ -93,13 +128,9 @@ int step_back(Stepper& stepper, const Options& o) {
 }
 
 /// Steps until the expression holds. A recording is searched instead.
-core::Result<std::uint64_t> run_until(Stepper& stepper, const core::query::Query& query) {
+core::Result<std::uint64_t> run_until(Stepper& stepper, Session& session, const core::query::Query& query) {
     core::Target& target = stepper.target();
-    if (is_recording(target)) {
-        const auto seen = Seen::of(target);
-        if (!seen) return tl::unexpected(seen.error());
-        return found_from(seen->line(), stepper.last_stop().seq, query, core::Way::Forth);
-    }
+    if (is_recording(target)) return found_from(session.seen().line(), stepper.last_stop().seq, query, core::Way::Forth);
     core::query::Watch watch(query, target.info().tsc_khz);
     SlowProgress progress(fmt::format("stepping until {}", query.text()));
     for (std::uint64_t steps = 1;; ++steps) {
@@ -107,6 +138,7 @@ core::Result<std::uint64_t> run_until(Stepper& stepper, const core::query::Query
         if (!stopped) return tl::unexpected(stopped.error());
         const auto t = target.transition(stopped->stop.seq);
         if (!t) return tl::unexpected(t.error());
+        session.stopped();
         const bool holds = watch.take(*t) == core::query::Truth::Yes;
         if (!holds && progress.tell(fmt::format("stepping: {} transitions, at #{}", steps, t->seq))) continue;
         progress.clear();
@@ -115,8 +147,8 @@ core::Result<std::uint64_t> run_until(Stepper& stepper, const core::query::Query
     }
 }
 
-int step_until(Stepper& stepper, const Options& o, const core::query::Query& query) {
-    const auto seq = run_until(stepper, query);
+int step_until(Stepper& stepper, Session& session, const Options& o, const core::query::Query& query) {
+    const auto seq = run_until(stepper, session, query);
     if (!seq) return complain(seq.error());
     const auto t = stepper.target().transition(*seq);
     if (!t) return complain(t.error());
@@ -126,22 +158,21 @@ int step_until(Stepper& stepper, const Options& o, const core::query::Query& que
     return kDone;
 }
 
-int interactive(Stepper& stepper, const Options& o) {
-    auto seen = Seen::of(stepper.target());
-    if (!seen) return complain(seen.error());
-    return Stepping(stepper, std::move(*seen), StepOutput(false, o.reports), o.vcpu).run();
-}
-
 int run_steps(Stepper& stepper, const Options& o, const std::optional<core::query::Query>& until) {
     const bool transitions = stepper.target().can(core::Ability::Transitions);
     if (!transitions && (o.back || until))
         return complain({"This target has no transitions to search or to go back through.",
                          "Step it by instructions, or attach to a vmxscope-agent on L0."});
-    const bool ask = !o.count && !o.back && !until && transitions && stdin_is_terminal();
-    if (ask) return interactive(stepper, o);
-    stepper.limit_waits(std::chrono::seconds(o.timeout));
     if (o.back) return step_back(stepper, o);
-    return until ? step_until(stepper, o, *until) : count_steps(stepper, o, o.count.value_or(1));
+    auto session = Session::of(stepper.target());
+    if (!session) return complain(session.error());
+    const bool by_keys = !o.count && !until && transitions && stdin_is_terminal();
+    if (!by_keys) stepper.limit_waits(std::chrono::seconds(o.timeout));
+    const int status = by_keys ? Stepping(stepper, session->seen(), StepOutput(false, o.reports), o.vcpu).run()
+                       : until ? step_until(stepper, *session, o, *until)
+                               : count_steps(stepper, *session, o, o.count.value_or(1));
+    session->end();
+    return status;
 }
 
 int step(const core::Backends& backends, const Options& o) {

@@ -12,8 +12,8 @@ namespace vmxscope::app {
 
 class Stepping {
   public:
-    Stepping(Stepper& stepper, Seen seen, StepOutput output, std::optional<std::uint32_t> vcpu)
-        : stepper_(stepper), seen_(std::move(seen)), output_(std::move(output)), vcpu_(vcpu) {}
+    Stepping(Stepper& stepper, Seen& seen, StepOutput output, std::optional<std::uint32_t> vcpu)
+        : stepper_(stepper), seen_(seen), output_(std::move(output)), vcpu_(vcpu) {}
 
     /// Until the user leaves; gives the exit status.
     int run();
@@ -32,7 +32,7 @@ class Stepping {
     bool recorded() const { return is_recording(stepper_.target()); }
 
     Stepper& stepper_;
-    Seen seen_;
+    Seen& seen_;
     StepOutput output_;
     std::optional<std::uint32_t> vcpu_;
     RawTerminal terminal_;

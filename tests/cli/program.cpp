@@ -73,8 +73,11 @@ Outcome run_vmxscopectl(const std::vector<std::string>& arguments) {
 }
 
 OnTerminal::OnTerminal(const std::vector<std::string>& arguments) {
+    state_ = (std::filesystem::temp_directory_path() / "vmxscope-cli-XXXXXX").string();
+    EXPECT_NE(::mkdtemp(state_.data()), nullptr);
     pid_ = ::forkpty(&terminal_, nullptr, nullptr, nullptr);
     if (pid_ == 0) {
+        ::setenv("XDG_STATE_HOME", state_.c_str(), 1);
         ::execv(VMXSCOPECTL, argv_of(arguments).data());
         ::_exit(127);
     }
@@ -87,6 +90,7 @@ OnTerminal::~OnTerminal() {
         ::waitpid(pid_, nullptr, 0);
     }
     if (terminal_ >= 0) ::close(terminal_);
+    std::filesystem::remove_all(state_);
 }
 
 void OnTerminal::type(const std::string& keys) {

@@ -29,13 +29,15 @@ class OnTerminal {
     /// Waits for the end; the exit status as in Outcome.
     int finish();
     const std::string& screen() const { return screen_; }
+    /// Its XDG_STATE_HOME, of its own.
+    const std::string& state_folder() const { return state_; }
 
   private:
     bool read_more();
 
     int terminal_ = -1;
     pid_t pid_ = -1;
-    std::string screen_;
+    std::string state_, screen_;
     std::size_t seen_ = 0;
 };
 

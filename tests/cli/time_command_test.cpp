@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "core/rsp/remote_target.h"
+#include "core/trace/trace.h"
 #include "core/trace/writer.h"
 #include "core/transition_json.h"
 #include "core/transition_text.h"
@@ -246,6 +247,14 @@ class Live : public ::testing::Test {
         return script->resumed.size();
     }
 
+    static std::vector<std::filesystem::path> sessions(const OnTerminal& program) {
+        std::vector<std::filesystem::path> all;
+        std::error_code none;
+        for (const auto& entry : std::filesystem::directory_iterator(program.state_folder() + "/vmxscope/sessions", none))
+            all.push_back(entry.path());
+        return all;
+    }
+
     std::shared_ptr<Script> script = std::make_shared<Script>();
     RunningServer server{script};
 };
@@ -271,8 +280,35 @@ TEST_F(Live, LookingAtThePastDoesNotMoveTheGuest) {
     program.type("t");
     ASSERT_TRUE(program.wait_for("#5 vCPU 0")) << program.screen();
     EXPECT_EQ(runs(), 5u) << "at the end of what was seen the guest moves";
+    EXPECT_EQ(sessions(program).size(), 1u) << "as it goes";
     program.type("q");
     EXPECT_EQ(program.finish(), 0);
+    ASSERT_EQ(sessions(program).size(), 1u);
+    const auto trace = core::trace::Trace::open(sessions(program)[0]);
+    ASSERT_TRUE(trace) << trace.error().text();
+    EXPECT_EQ(trace->count(), 5u);
+    EXPECT_TRUE(trace->damage().empty());
+    EXPECT_NE(program.screen().find(sessions(program)[0].string()), std::string::npos) << program.screen();
+}
+
+TEST_F(Live, ASessionAtATerminalIsKeptThoughItIsKilled) {
+    OnTerminal program({"step", uri(), "-n", "0"});
+    ASSERT_TRUE(program.wait_for("#40 vCPU 0")) << program.screen();
+    program.signal(SIGKILL);
+    EXPECT_EQ(program.finish(), 128 + SIGKILL);
+    ASSERT_EQ(sessions(program).size(), 1u);
+    const auto trace = core::trace::Trace::open(sessions(program)[0]);
+    ASSERT_TRUE(trace) << trace.error().text();
+    EXPECT_GT(trace->count(), 0u);
+}
+
+TEST_F(Live, StepsOfAScriptLeaveNoFile) {
+    const std::string state = core::test::make_folder();
+    ::setenv("XDG_STATE_HOME", state.c_str(), 1);
+    EXPECT_EQ(run_vmxscopectl({"step", uri(), "-n", "2"}).status, 0);
+    ::unsetenv("XDG_STATE_HOME");
+    EXPECT_TRUE(std::filesystem::is_empty(state));
+    core::test::remove_folder(state);
 }
 
 TEST_F(Live, StepsUntilAnExpressionHolds) {

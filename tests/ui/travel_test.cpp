@@ -9,7 +9,8 @@
 #include <QTableView>
 #include <QTemporaryDir>
 
-#include "core/trace/writer.h"
+#include "core/trace/trace.h"
+#include "tests/ui/story_trace.h"
 #include "tests/ui/story_window.h"
 #include "ui/difference_panel.h"
 #include "ui/go_to_dialog.h"
@@ -24,29 +25,8 @@ namespace vmxscope::ui {
 namespace {
 
 using test::kLimitMs;
+using test::make_trace;
 using test::Window;
-
-/// A trace of `count` transitions: a story again and again, each with a number and a time of its own.
-QString make_trace(const QString& file, std::uint64_t count) {
-    const auto story = samples::skipped();
-    core::trace::TraceInfo info;
-    info.target.name = "story:";
-    info.target.kernel = "6.1.0";
-    info.tsc_khz = 1'000'000;
-    auto writer = core::trace::Writer::create(file.toStdString(), info, {.level = 1});
-    EXPECT_TRUE(writer) << (writer ? "" : writer.error().text());
-    if (!writer) return {};
-    std::vector<nested::Transition> round;
-    for (const auto& t : story) round.push_back(*t);
-    for (std::uint64_t seq = 1; seq <= count; ++seq) {
-        nested::Transition& t = round[(seq - 1) % round.size()];
-        t.seq = seq;
-        t.tsc = seq * 1'000;
-        if (auto added = writer->add(t); !added) ADD_FAILURE() << added.error().text();
-    }
-    EXPECT_TRUE(writer->finish());
-    return file;
-}
 
 class Travelling : public ::testing::Test {
   protected:
@@ -265,6 +245,14 @@ TEST_F(Travelling, sessions_are_kept_by_themselves_the_newest_ten) {
         w.window->travel().ask([where](TravelWorker& worker) { worker.keep_in(where); });
         ASSERT_TRUE(w.attach());
         ASSERT_TRUE(w.to_the_end());
+        EXPECT_TRUE(QTest::qWaitFor(
+            [&] {
+                const QStringList files = QDir(where).entryList({QStringLiteral("*.vxt")}, QDir::Files, QDir::Name);
+                const auto trace = core::trace::Trace::open(QDir(where).filePath(files.last()).toStdString());
+                return trace && trace->count() == 8;
+            },
+            kLimitMs))
+            << "as it goes, whatever becomes of the window";
     }
     const QStringList kept = QDir(folder.path()).entryList({QStringLiteral("*.vxt")}, QDir::Files, QDir::Name);
     ASSERT_EQ(kept.size(), 10);

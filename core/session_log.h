@@ -1,0 +1,47 @@
+// An interactive session, recorded as it goes: a trace file among those of the last sessions, within a bound.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "core/trace/writer.h"
+
+namespace vmxscope::core {
+
+/// Where the files are: $XDG_STATE_HOME/vmxscope/sessions, by default of ~/.local/state (XDG Base Directory Specification).
+std::filesystem::path sessions_folder();
+
+class SessionLog {
+  public:
+    static constexpr std::uint64_t kMostBytes = 64u << 20;  // of a file; a longer session goes on in another
+    static constexpr std::size_t kMostFiles = 10;           // the newest stay
+
+    /// Writes nothing yet: a session in which nothing is seen leaves no file.
+    SessionLog(std::filesystem::path folder, trace::TraceInfo info) : folder_(std::move(folder)), info_(std::move(info)) {}
+    SessionLog(SessionLog&&) noexcept = default;
+    SessionLog& operator=(SessionLog&&) noexcept = default;
+    ~SessionLog() { (void)finish(); }
+
+    /// An error is told once. Nothing is recorded after it; what was stays.
+    Result<void> add(const nested::Transition& t);
+    /// All that was added is in the file, whatever becomes of this program.
+    Result<void> flush();
+    /// The file is whole. What is added later begins another.
+    Result<void> finish();
+
+    /// The newest; empty: there is none.
+    const std::filesystem::path& file() const { return file_; }
+
+  private:
+    Result<void> begin();
+    Result<void> checked(Result<void> done);
+    void remove_oldest() const;
+
+    std::filesystem::path folder_, file_;
+    trace::TraceInfo info_;
+    std::optional<trace::Writer> writer_;
+    bool new_ = false;  // something was added since flush()
+    bool broken_ = false;
+};
+
+}  // namespace vmxscope::core
