@@ -116,6 +116,7 @@ class KvmTarget : public core::Target {
     Result<void> let_go_what_is_held();
     bool runs() const;
     bool interrupted(const Slot& slot) const { return slot.interrupted || interrupted_; }
+    Result<void> be_prompt(bool yes);
     Result<void> resume_all_stop(const std::vector<Action>& actions);
     Result<void> resume_some(const std::vector<Action>& actions);
     bool process_gone() const;
@@ -275,6 +276,7 @@ Result<void> KvmTarget::watch_for_stepping() {
     if (recording_ || stepping) return {};
     WatchFor what{.scope = stepping_scope_, .ring_bytes = watching_.ring_bytes};
     what.writes = watching_.writes;
+    what.prompt = watching_.prompt;
     return change_watch(what);
 }
 
@@ -296,7 +298,8 @@ Result<void> KvmTarget::ask_what_was_missed() {
 /// Held without what it was to run to (told to stop just before it was told to run): on with it. One that rests because
 /// the ring was full goes on when there is room again.
 Result<void> KvmTarget::let_go_what_is_held() {
-    const bool room = !watching_.lossless || device_->waiting() < device_->ring_bytes() / 16;
+    const std::uint32_t full = hold_at(watching_);
+    const bool room = full == 0 || device_->waiting() < full / 2;
     for (auto& [index, slot] : intake_.slots())
         if (slot.held && slot.going && !interrupted(slot) && room)
             if (const auto ok = let_go(index, slot); !ok) return ok;
@@ -345,10 +348,23 @@ Result<void> KvmTarget::resume(const std::vector<Action>& actions) {
     if (step_is([](StepKind) { return true; })) recording_ = false;
     if (!runs())
         if (const auto ok = watch_for_stepping(); !ok) return ok;
+    const auto steps = [](const Action& a) { return a.step.has_value(); };
+    const bool some_run = !std::all_of(actions.begin(), actions.end(), steps);
+    if (const auto ok = be_prompt(non_stop_ || (some_run && std::any_of(actions.begin(), actions.end(), steps))); !ok) return ok;
     if (non_stop_) return resume_some(actions);
     const auto ok = resume_all_stop(actions);
     running_ = running_ || ok;
     return ok;
+}
+
+/// Whether vCPUs that run on wait while the agent is behind: where the stop of another is awaited.
+Result<void> KvmTarget::be_prompt(bool yes) {
+    if (recording_ || watching_.prompt == yes) return {};
+    WatchFor what = watching_;
+    what.prompt = yes;
+    const auto changed = device_->watch(plan_, what);  // no hook comes or goes
+    if (changed) watching_ = what;
+    return changed;
 }
 
 /// vCPUs that no action names stay held, or stop.
@@ -440,7 +456,9 @@ Result<std::vector<core::Vcpu>> KvmTarget::vcpus() {
         core::Vcpu v;
         v.id = id_of(index, slot);
         v.tid = slot.tid;
-        v.state = gone_ ? VcpuState::Gone : slot.held ? VcpuState::Held : (non_stop_ ? slot.asked : running_) ? VcpuState::Running : VcpuState::Waiting;
+        // One that rests only until the agent has caught up runs, for whoever asks.
+        const bool runs = slot.asked && (non_stop_ || running_);
+        v.state = gone_ ? VcpuState::Gone : runs ? VcpuState::Running : slot.held ? VcpuState::Held : VcpuState::Waiting;
         v.last_seq = slot.shown;
         // As its shown transition has it: the vCPU itself may be held some crossings further on.
         const auto shown = slot.shown && slot.shown != intake_.newest_of(slot) ? transition(slot.shown) : tl::unexpected(core::Error{});

@@ -312,11 +312,14 @@ std::string loaded_modules() {
 
 }  // namespace
 
+/// Not the whole ring: what is there at a stop has to be taken first.
+std::uint32_t hold_at(const WatchFor& what) { return what.lossless ? what.ring_bytes / 8 : what.prompt ? what.ring_bytes / 64 : 0; }
+
 vmxscope_watch watch_of(ProbePlan& plan, const WatchFor& what) {
     vmxscope_watch w{};
     w.hooks = reinterpret_cast<std::uintptr_t>(plan.hooks.data());
     w.wake_at = what.ring_bytes / 4;
-    w.hold_at = what.lossless ? what.ring_bytes / 8 : 0;  // what is there at a stop has to be taken first
+    w.hold_at = hold_at(what);
     const bool all = what.scope == nested::EvidenceScope::All;
     w.op_first = all ? 0 : kFirstPdptr;
     w.op_last = all ? 0xffff : kLastPdptr;

@@ -120,11 +120,14 @@ struct WatchFor {
     Hooks hooks = Hooks::Stepping;
     nested::EvidenceScope scope = nested::EvidenceScope::Pdptrs;
     bool lossless = false;  // vCPUs wait while the ring is full
+    bool prompt = false;    // … while records wait: the stop of another vCPU is to be seen soon, not behind megabytes of theirs
     bool may_hold = false;  // a recording's hooks can hold vCPUs, too
     bool writes = false;    // the session may write (Device::write)
     std::uint32_t ring_bytes = 1u << 23;
 };
 vmxscope_watch watch_of(ProbePlan& plan, const WatchFor& what);
+/// So many bytes of records may wait before vCPUs do; 0: they never do.
+std::uint32_t hold_at(const WatchFor& what);
 
 /// What the plan's notes say, and which hooks the kernel refused (vmxscope_hook.status).
 std::vector<std::string> notes_of(const ProbePlan& plan);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/rsp/codec.h"
 #include "core/rsp/packet.h"
 
@@ -50,7 +52,7 @@ core::Result<StubStop> parse_stub_stop(std::string_view packet) {
         stop.text = fmt::format("It ended {} {}.", packet.front() == 'W' ? "with status" : "by signal", *code);
     }
     if (packet.front() != 'T') return stop;
-    for (std::string_view rest = packet.substr(3); !rest.empty();) {
+    for (std::string_view rest = packet.substr(std::min<std::size_t>(packet.size(), 3)); !rest.empty();) {
         std::string_view value = take_until(rest, ';');
         const std::string_view name = take_until(value, ':');
         if (name == "thread") stop.thread = parse_thread(value);

@@ -9,16 +9,19 @@
 
 #include "core/rsp/endpoint.h"
 #include "lab_life.h"
+#include "plugins/lab/backend.h"
 #include "plugins/lab/plugin.h"
 #include "tests/conformance/conformance.h"
-#include "tests/core/scripted_target.h"
 #include "walk.h"
+#include "wire.h"
 
 using namespace vmxscope;
 using core::Space;
 using core::StepKind;
 using core::WrittenVmcs;
+using e2e::take_stops;
 using e2e::Walk;
+using e2e::Wire;
 using lab::running_lab;
 using nested::Kind;
 using vmx::Field;
@@ -64,34 +67,6 @@ INSTANTIATE_TEST_SUITE_P(All, Debuggers, testing::Values("gdb", "gdb-multiarch",
     return name;
 });
 
-/// The protocol as it crosses the wire, for what is about its very packets.
-class Wire {
-  public:
-    explicit Wire(const lab::Lab& lab) : client_(*core::rsp::connect_to(*core::rsp::parse_endpoint(lab.agent_endpoint()), {})) {}
-
-    std::string ask(std::string_view packet) {
-        client_.send(packet);
-        return client_.receive(std::chrono::minutes(8));
-    }
-    /// What the next notification says.
-    std::string told() {
-        std::string text;
-        EXPECT_TRUE(e2e::eventually([&] { return !(text = client_.notification()).empty(); })) << "nothing came";
-        return text;
-    }
-    std::string vcpus() { return ask("qXfer:vmx:read:vcpus:0,1000"); }
-
-  private:
-    core::test::RawClient client_;
-};
-
-/// Takes the stops that wait behind a notification; returns how many.
-std::size_t take_stops(Wire& wire) {
-    std::size_t n = 0;
-    while (wire.ask("vStopped") != "OK") ++n;
-    return n;
-}
-
 TEST(NonStop, StepsAreToldByNotifications) {
     const auto& lab = running_lab("pae-ept");
     Wire wire(lab);
@@ -110,10 +85,10 @@ TEST(NonStop, StepsAreToldByNotifications) {
 
 namespace vmxscope::test {
 
-// What every back end must do (tests/conformance): the agent with a real KVM behind it.
-INSTANTIATE_TEST_SUITE_P(Lab, Conformance, testing::Values(Subject{"agent", lab::kPlugin.abilities, [] {
+// What every back end must do (tests/conformance): the lab's, and with it the agent and a real KVM.
+INSTANTIATE_TEST_SUITE_P(Lab, Conformance, testing::Values(Subject{"lab", lab::kPlugin.abilities, [] {
     const auto& lab = running_lab("pae-ept");
-    return [&lab] { return e2e::attach_to_drive(lab); };
+    return [&lab] { return e2e::attach_to_drive([&] { return lab::lab_backend()->attach(lab.instance().id(), {}); }); };
 }}), name_of_subject);
 
 }  // namespace vmxscope::test

@@ -28,15 +28,20 @@ inline std::ostream& operator<<(std::ostream& out, const Judged& j) {
 }
 
 /// On a slow machine the client before may still be leaving: until it has gone, the agent lets others only look on.
-inline core::Result<std::unique_ptr<core::Target>> attach_to_drive(const lab::Lab& lab) {
+template <typename Attach>
+core::Result<std::unique_ptr<core::Target>> attach_to_drive(const Attach& attach) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(3);
     for (;;) {
-        auto target = core::rsp::attach_remote(lab.agent_endpoint(), "the lab", lab::told_on_stderr());
+        core::Result<std::unique_ptr<core::Target>> target = attach();
         const bool drives = target && (*target)->can(core::Ability::Evidence);
         if (drives || std::chrono::steady_clock::now() > end) return target;
         target = {};
         std::this_thread::sleep_for(std::chrono::seconds(1));
     }
+}
+
+inline core::Result<std::unique_ptr<core::Target>> attach_to_drive(const lab::Lab& lab) {
+    return attach_to_drive([&] { return core::rsp::attach_remote(lab.agent_endpoint(), "the lab", lab::told_on_stderr()); });
 }
 
 /// One attachment to the lab's agent. What fails ends the test program: nothing after it would mean anything.

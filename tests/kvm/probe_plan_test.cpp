@@ -49,6 +49,7 @@ TEST(WatchOf, ARecordingHasHooksOfItsOwnAndRestsOnlyWhenNothingMayBeLost) {
     const auto all = watch_of(plan, {.hooks = Hooks::RecordAll, .scope = EvidenceScope::None, .lossless = true, .ring_bytes = ring});
     EXPECT_EQ(all.sets, kRecordAll | kRest);
     EXPECT_EQ(all.hold_at, ring / 8);
+    EXPECT_EQ(watch_of(plan, {.prompt = true, .ring_bytes = ring}).hold_at, ring / 64);
 }
 
 TEST(EvidenceGap, AProbeOfThePdptrsThatWasRefusedIsMissingInBothScopes) {

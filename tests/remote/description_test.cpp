@@ -91,6 +91,7 @@ TEST(StubStops, AreReadAsAnyStubSendsThem) {
     EXPECT_EQ(parse_stub_stop("X0b")->text, "It ended by signal 11.");
     EXPECT_EQ(parse_stub_stop("W3;process:35d8")->text, "It ended with status 3.");
     EXPECT_EQ(parse_stub_stop("T05replaylog:begin;thread:1;")->text, "The recording begins here.");
+    EXPECT_EQ(parse_stub_stop("T0")->signal, 0u) << "however short";
     for (const char* bad : {"", "T", "Tzz", "W", "Sxx"}) EXPECT_FALSE(parse_stub_stop(bad)) << bad;
     for (const char* bad : {"", "p", "p1", "p1.", "x", "p.1", "11111111111111111"})
         EXPECT_FALSE(parse_thread(bad)) << bad;
