@@ -45,33 +45,39 @@ core::StepKind kind_of(const core::Target& target, const Options& o) {
 /// What a person at a terminal steps through is kept, as in the window; scripts have `record`.
 class Session {
   public:
-    static core::Result<Session> of(core::Target& target) {
+    /// `looks_back`: seen() will be asked for.
+    static core::Result<Session> of(core::Target& target, bool looks_back) {
+        const bool kept = !is_recording(target) && target.can(core::Ability::Transitions) && stdin_is_terminal();
+        Session session(target);
+        if (!kept && !looks_back) return session;
         auto seen = Seen::of(target);
         if (!seen) return tl::unexpected(seen.error());
-        if (!is_recording(target) && target.can(core::Ability::Transitions) && stdin_is_terminal())
+        if (kept)
             seen->record_into({core::sessions_folder(), seen->line().info()}, [](const core::Error& e) { remark("note: " + e.text()); });
-        return Session(target, std::move(*seen));
+        session.seen_ = std::move(*seen);
+        return session;
     }
-    Seen& seen() { return seen_; }
+    Seen& seen() { return *seen_; }
     /// Takes in what came, now and then: each time costs round trips.
     void stopped() {
         const auto now = std::chrono::steady_clock::now();
-        if (!seen_.recorded() || now - last_ < kNowAndThen) return;
+        if (!kept() || now - last_ < kNowAndThen) return;
         last_ = now;
-        (void)seen_.catch_up(target_);  // what is wrong with the target, stepping tells
+        (void)seen_->catch_up(target_);  // what is wrong with the target, stepping tells
     }
     void end() {
-        if (!seen_.recorded()) return;
-        (void)seen_.catch_up(target_);
-        if (const auto file = seen_.end_recording(); !file.empty()) remark(fmt::format("This session is in {}", file.string()));
+        if (!kept()) return;
+        (void)seen_->catch_up(target_);
+        if (const auto file = seen_->end_recording(); !file.empty()) remark(fmt::format("This session is in {}", file.string()));
     }
 
   private:
     static constexpr auto kNowAndThen = std::chrono::seconds(2);
-    Session(core::Target& target, Seen seen) : target_(target), seen_(std::move(seen)) {}
+    explicit Session(core::Target& target) : target_(target) {}
+    bool kept() const { return seen_ && seen_->recorded(); }
 
     core::Target& target_;
-    Seen seen_;
+    std::optional<Seen> seen_;
     std::chrono::steady_clock::time_point last_;
 };
 
@@ -164,9 +170,9 @@ int run_steps(Stepper& stepper, const Options& o, const std::optional<core::quer
         return complain({"This target has no transitions to search or to go back through.",
                          "Step it by instructions, or attach to a vmxscope-agent on L0."});
     if (o.back) return step_back(stepper, o);
-    auto session = Session::of(stepper.target());
-    if (!session) return complain(session.error());
     const bool by_keys = !o.count && !until && transitions && stdin_is_terminal();
+    auto session = Session::of(stepper.target(), by_keys || until);
+    if (!session) return complain(session.error());
     if (!by_keys) stepper.limit_waits(std::chrono::seconds(o.timeout));
     const int status = by_keys ? Stepping(stepper, session->seen(), StepOutput(false, o.reports), o.vcpu).run()
                        : until ? step_until(stepper, *session, o, *until)
