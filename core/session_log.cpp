@@ -48,7 +48,7 @@ Result<void> SessionLog::begin() {
     const fs::path file = folder_ / name_of_file(info_.target.name);
     auto writer = trace::Writer::create(file, info_);
     if (!writer) return tl::unexpected(writer.error());
-    writer_.emplace(std::move(*writer));
+    writer_ = std::make_unique<trace::Writer>(std::move(*writer));
     file_ = file;
     remove_oldest();
     return {};

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <filesystem>
-#include <optional>
+#include <memory>
 
 #include "core/trace/writer.h"
 
@@ -19,7 +19,7 @@ class SessionLog {
     /// Writes nothing yet: a session in which nothing is seen leaves no file.
     SessionLog(std::filesystem::path folder, trace::TraceInfo info) : folder_(std::move(folder)), info_(std::move(info)) {}
     SessionLog(SessionLog&&) noexcept = default;
-    SessionLog& operator=(SessionLog&&) noexcept = default;
+    SessionLog& operator=(SessionLog&&) = delete;
     ~SessionLog() { (void)finish(); }
 
     /// An error is told once. Nothing is recorded after it; what was stays.
@@ -39,7 +39,7 @@ class SessionLog {
 
     std::filesystem::path folder_, file_;
     trace::TraceInfo info_;
-    std::optional<trace::Writer> writer_;
+    std::unique_ptr<trace::Writer> writer_;  // of file_, while it is not whole
     bool new_ = false;  // something was added since flush()
     bool broken_ = false;
 };

@@ -88,7 +88,7 @@ Result<void> Seen::catch_up(core::Target& target) {
 
 void Seen::record_into(core::SessionLog log, std::function<void(const core::Error&)> told) {
     if (!past_) return;
-    log_.emplace(std::move(log));
+    log_ = std::make_unique<core::SessionLog>(std::move(log));
     told_ = std::move(told);
 }
 

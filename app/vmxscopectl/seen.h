@@ -26,7 +26,7 @@ class Seen {
     core::Result<void> catch_up(core::Target& target);
     /// A guest's session is recorded from now on, too; `told` is shown what fails there, once.
     void record_into(core::SessionLog log, std::function<void(const core::Error&)> told);
-    bool recorded() const { return log_.has_value(); }
+    bool recorded() const { return log_ != nullptr; }
     /// Ends that recording; its file, if there is one.
     std::filesystem::path end_recording();
     const core::Timeline& line() const { return *line_; }
@@ -37,7 +37,7 @@ class Seen {
 
     std::unique_ptr<core::trace::Past> past_;  // none: of a file
     std::unique_ptr<core::Timeline> line_;
-    std::optional<core::SessionLog> log_;
+    std::unique_ptr<core::SessionLog> log_;
     std::function<void(const core::Error&)> told_;
     std::chrono::steady_clock::time_point flushed_;
     std::uint64_t last_ = 0;

@@ -69,6 +69,15 @@ TEST_F(SessionLogs, WhatWasFlushedIsThereThoughTheProgramIsKilled) {
     EXPECT_EQ(fs::status(sessions()).permissions(), fs::perms::owner_all);
 }
 
+TEST_F(SessionLogs, OneThatWasMovedGoesOn) {
+    SessionLog first(sessions(), info);
+    ASSERT_TRUE(first.add(source.next()));
+    SessionLog second(std::move(first));
+    ASSERT_TRUE(second.add(source.next()));
+    ASSERT_TRUE(second.finish());
+    EXPECT_EQ(count(second.file()), 2u);
+}
+
 TEST_F(SessionLogs, OnlyTheNewestStayAndTheirNotes) {
     fs::create_directories(sessions());
     for (char c = 'a'; c <= 'l'; ++c) {
