@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "core/fd.h"
 #include "core/trace/writer.h"
 
 namespace vmxscope::core {
@@ -14,7 +15,7 @@ std::filesystem::path sessions_folder();
 class SessionLog {
   public:
     static constexpr std::uint64_t kMostBytes = 64u << 20;  // of a file; a longer session goes on in another
-    static constexpr std::size_t kMostFiles = 10;           // the newest stay
+    static constexpr std::size_t kMostFiles = 10;           // the newest stay, and those that are being written
 
     /// Writes nothing yet: a session in which nothing is seen leaves no file.
     SessionLog(std::filesystem::path folder, trace::TraceInfo info) : folder_(std::move(folder)), info_(std::move(info)) {}
@@ -40,6 +41,7 @@ class SessionLog {
     std::filesystem::path folder_, file_;
     trace::TraceInfo info_;
     std::unique_ptr<trace::Writer> writer_;  // of file_, while it is not whole
+    Fd lock_;           // on file_: who makes room leaves it alone
     bool new_ = false;  // something was added since flush()
     bool broken_ = false;
 };

@@ -96,6 +96,22 @@ TEST_F(SessionLogs, OnlyTheNewestStayAndTheirNotes) {
     EXPECT_TRUE(fs::exists(sessions() / "mine.txt"));
 }
 
+TEST_F(SessionLogs, OneThatIsBeingWrittenStays) {
+    SessionLog long_one(sessions(), info);
+    ASSERT_TRUE(long_one.add(source.next()));
+    const fs::path kept = long_one.file();
+    // Later ones, by their names.
+    for (char c = 'a'; c <= 'l'; ++c) std::ofstream(sessions() / fmt::format("99990101-000000-000-{}.vxt", c)) << "x";
+    SessionLog other(sessions(), info);
+    ASSERT_TRUE(other.add(source.next()));
+    EXPECT_TRUE(fs::exists(kept));
+    EXPECT_TRUE(fs::exists(other.file())) << "though the clock went back";
+    ASSERT_TRUE(long_one.finish());
+    SessionLog third(sessions(), info);
+    ASSERT_TRUE(third.add(source.next()));
+    EXPECT_FALSE(fs::exists(kept));
+}
+
 TEST_F(SessionLogs, WhereNothingCanBeWrittenItIsToldOnce) {
     fs::create_directories(folder / "state");
     std::ofstream(sessions()) << "a file where the folder would be";
