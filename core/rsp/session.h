@@ -157,8 +157,13 @@ class Session {
     Reply vcont_non_stop(const std::vector<ThreadAction>& actions);
     Reply first_of_the_stopped();
     void watch_non_stop(std::chrono::milliseconds limit);
+    struct Notice {
+        std::optional<std::uint32_t> vcpu;  // empty: all, the guest has ended
+        std::string reply;
+    };
     void notice(const Stop& stop);
-    void notice(std::string reply);
+    void notice(Notice what);
+    bool to_be_told(std::uint32_t vcpu) const;
 
     Reply write_memory(std::string_view address, const std::vector<std::byte>& bytes);
     Result<std::string> object(const Xfer& asked);
@@ -229,7 +234,7 @@ class Session {
     bool non_stop_ = false;
     std::set<std::uint32_t> running_;   // in non-stop mode
     std::set<std::uint32_t> asked_;     // of those: told to stop by vCont;t
-    std::deque<std::string> notices_;   // stop replies; the first has been sent, and vStopped takes it away
+    std::deque<Notice> notices_;  // the first has been sent, and vStopped takes it away
     std::deque<Stop> later_;            // vCPUs that had stopped when `?` came, to be told a little later
     std::chrono::steady_clock::time_point settled_;  // from when on
 };

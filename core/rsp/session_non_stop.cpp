@@ -74,6 +74,11 @@ bool Session::runs(const Vcpu& vcpu) const {
     return running_.contains(vcpu.id) || vcpu.state == VcpuState::Running;
 }
 
+/// It has stopped, and the client does not know it yet. Who lets all go does not mean such a one (gdbserver has it so, too).
+bool Session::to_be_told(std::uint32_t vcpu) const {
+    return std::ranges::any_of(notices_, [&](const Notice& n) { return n.vcpu == vcpu; });
+}
+
 Session::Reply Session::vcont_non_stop(const std::vector<ThreadAction>& actions) {
     const auto vcpus = target_->vcpus();
     if (!vcpus) return error(vcpus.error());
@@ -88,7 +93,7 @@ Session::Reply Session::vcont_non_stop(const std::vector<ThreadAction>& actions)
             running_.insert(v.id);
             guest_->runs = true;
             asked_.insert(v.id);
-        } else if (!runs(v)) {
+        } else if (!runs(v) && (a->vcpu || !to_be_told(v.id))) {
             resumed.push_back({v.id, a->what == ThreadAction::What::Step ? std::optional(step_) : std::nullopt});
         }
     }
@@ -113,8 +118,8 @@ void Session::watch_non_stop(milliseconds limit) {
     if (!found) {
         // None of them is known to run any more: each is reported as it is.
         for (const std::uint32_t vcpu : std::exchange(running_, {}))
-            notice(vmx_ ? failed_reply(found.error().text())
-                        : stop_reply({Stop::Why::Attached, vcpu, 0, {}}, multiprocess_, {.asked_for = true}));
+            notice({vcpu, vmx_ ? failed_reply(found.error().text())
+                               : stop_reply({Stop::Why::Attached, vcpu, 0, {}}, multiprocess_, {.asked_for = true})});
     } else if (*found) {
         stop_ = **found;
         running_.erase(stop_->vcpu);
@@ -127,19 +132,19 @@ void Session::watch_non_stop(milliseconds limit) {
 /// The thread that the client has selected stays so: only in all-stop mode a stop selects.
 void Session::notice(const Stop& stop) {
     const auto selected = selected_;
-    notice(report(stop));
+    notice({stop.why == Stop::Why::GuestGone ? std::nullopt : std::optional(stop.vcpu), report(stop)});
     selected_ = selected;
 }
 
 /// One is on its way at a time: the client asks for the next, and is told of further ones only when it has had all.
-void Session::notice(std::string reply) {
-    notices_.push_back(std::move(reply));
-    if (notices_.size() == 1) connection_.notify("Stop:" + notices_.front());
+void Session::notice(Notice what) {
+    notices_.push_back(std::move(what));
+    if (notices_.size() == 1) connection_.notify("Stop:" + notices_.front().reply);
 }
 
 Session::Reply Session::next_notice(std::string_view) {
     if (!notices_.empty()) notices_.pop_front();
-    return notices_.empty() ? "OK" : notices_.front();
+    return notices_.empty() ? "OK" : notices_.front().reply;
 }
 
 }  // namespace vmxscope::core::rsp

@@ -180,6 +180,14 @@ class NonStop : public Running {
         EXPECT_EQ(client.ask("QNonStop:1"), "OK");
         return client;
     }
+    /// The same, of two vCPUs, when it has been told that both have stopped.
+    RawClient non_stop_and_told() {
+        RawClient client = non_stop();
+        EXPECT_EQ(client.ask("?"), "T00thread:p1.1;vmxwhy:attached;vmxseq:0;");
+        EXPECT_EQ(client.notification(), "Stop:T00thread:p1.2;vmxwhy:attached;vmxseq:0;");
+        EXPECT_EQ(client.ask("vStopped"), "OK");
+        return client;
+    }
 };
 
 TEST_F(NonStop, IsRefusedByATargetThatCannot) {
@@ -194,18 +202,13 @@ TEST_F(NonStop, TheFirstStopsAreToldOneByOne) {
     script->vcpus = 3;
     RawClient client = non_stop();
     EXPECT_EQ(client.ask("?"), "T00thread:p1.1;vmxwhy:attached;vmxseq:0;");
-    EXPECT_EQ(client.ask("vStopped"), "OK");
     EXPECT_EQ(client.notification(), "Stop:T00thread:p1.2;vmxwhy:attached;vmxseq:0;");
     EXPECT_EQ(client.ask("vStopped"), "T00thread:p1.3;vmxwhy:attached;vmxseq:0;");
     EXPECT_EQ(client.ask("vStopped"), "OK");
 }
 
 TEST_F(NonStop, EachVcpuRunsAndStopsForItself) {
-    RawClient client = non_stop();
-    client.ask("?");
-    client.ask("vStopped");
-    client.notification();
-    client.ask("vStopped");
+    RawClient client = non_stop_and_told();
     EXPECT_EQ(client.ask("vCont;s:p1.2"), "OK");
     EXPECT_EQ(client.notification(), "Stop:" + transition(1, 2));
     EXPECT_EQ(client.ask("vStopped"), "OK");
@@ -225,9 +228,22 @@ TEST_F(NonStop, EachVcpuRunsAndStopsForItself) {
     EXPECT_EQ(client.ask("vCont;s:p1.9"), "E.The guest has no vCPU 8.");
 }
 
+/// Its stop and the client's packet may cross.
+TEST_F(NonStop, OneWhoseStopIsStillToBeToldIsNotAmongAll) {
+    RawClient client = non_stop_and_told();
+    EXPECT_EQ(client.ask("vCont;s:p1.2"), "OK");
+    EXPECT_EQ(client.notification(), "Stop:" + transition(1, 2));
+    EXPECT_EQ(client.ask("vCont;c"), "OK");  // before it has taken the stop
+    EXPECT_EQ(client.ask("vStopped"), "OK");
+    const auto states = [&] { return client.ask("qXfer:vmx:read:vcpus:0,1000"); };
+    EXPECT_NE(states().find("\"held\""), std::string::npos) << states();
+    EXPECT_NE(states().find("\"running\""), std::string::npos) << states();
+    EXPECT_EQ(client.ask("vCont;c"), "OK");
+    EXPECT_EQ(states().find("\"held\""), std::string::npos) << states();
+}
+
 TEST_F(NonStop, ACtrlCStopsAllThatRun) {
-    RawClient client = non_stop();
-    client.ask("?");
+    RawClient client = non_stop_and_told();
     EXPECT_EQ(client.ask("vCont;c"), "OK");
     EXPECT_EQ(client.ask("vCont;c"), "OK");  // they run already
     EXPECT_EQ(script->resumed_times, 1);
@@ -243,8 +259,7 @@ TEST_F(NonStop, ACtrlCStopsAllThatRun) {
 }
 
 TEST_F(NonStop, BreaksHoldForEachVcpu) {
-    RawClient client = non_stop();
-    client.ask("?");
+    RawClient client = non_stop_and_told();
     monitor(client, "break if kind == nested-exit && vcpu == 1");
     EXPECT_EQ(client.ask("vCont;c"), "OK");
     EXPECT_TRUE(client.notification().starts_with("Stop:T05thread:p1.2;vmxwhy:transition;"));
@@ -254,8 +269,7 @@ TEST_F(NonStop, BreaksHoldForEachVcpu) {
 
 TEST_F(NonStop, TheGuestsEndIsTold) {
     script->ends_after = 1;
-    RawClient client = non_stop();
-    client.ask("?");
+    RawClient client = non_stop_and_told();
     EXPECT_EQ(client.ask("vCont;s:p1.1"), "OK");
     EXPECT_EQ(client.notification(), "Stop:" + transition(1));
     client.ask("vStopped");

@@ -19,6 +19,7 @@ using namespace vmxscope;
 using core::Space;
 using core::StepKind;
 using core::WrittenVmcs;
+using e2e::begin_non_stop;
 using e2e::take_stops;
 using e2e::Walk;
 using e2e::Wire;
@@ -71,9 +72,7 @@ TEST(NonStop, StepsAreToldByNotifications) {
     const auto& lab = running_lab("pae-ept");
     Wire wire(lab);
     wire.ask("qSupported:multiprocess+");
-    ASSERT_EQ(wire.ask("QNonStop:1"), "OK");
-    EXPECT_EQ(wire.ask("?").substr(0, 3), "T00");
-    take_stops(wire);
+    begin_non_stop(wire);
     for (int i = 0; i < 3; ++i) {
         ASSERT_EQ(wire.ask("vCont;s:p1.1"), "OK");
         const std::string stop = wire.told();
