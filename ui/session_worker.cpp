@@ -41,8 +41,7 @@ void SessionWorker::attach(const QString& uri) {
         return;
     }
     target_ = std::move(*target);
-    next_seq_ = 1;
-    unfetched_ = 0;
+    history_ = {};
     running_ = behind_ = began_ = false;
     capabilities_.reset();
     emit attached(target_->info(), target_->abilities());
@@ -146,7 +145,7 @@ void SessionWorker::end_record() {
     if (!running_) rest = recorder_->pull(*target_);
     const auto finished = recorder_->finish();
     // What was recorded is in its file; the list goes on after it.
-    next_seq_ = std::max(next_seq_, recorder_->last_seq() + 1);
+    history_.pass_over(recorder_->last_seq());
     const Recorded all{recorded_file_, progress_of(*recorder_), recorder_->found().value_or(0)};
     recorder_.reset();
     if (!rest) emit command_failed(qs(rest.error().what), qs(rest.error().remedy));
@@ -155,24 +154,12 @@ void SessionWorker::end_record() {
 }
 
 core::Result<bool> SessionWorker::pull() {
-    const auto kept = target_->history();
-    if (!kept) return tl::unexpected(kept.error());
-    if (kept->last == 0 || kept->last < next_seq_) {
-        emit history(*kept, unfetched_);
-        return false;
-    }
-    auto bytes = target_->past(next_seq_);
-    if (!bytes) return tl::unexpected(bytes.error());
-    if (bytes->empty()) return false;
-    const auto head = core::trace::block_head(*bytes);
-    if (!head) return tl::unexpected(head.error());
-    if (head->last_seq < next_seq_) return core::fail("The target sent another part of its past than was asked for.");
-    const std::uint64_t first = std::max(next_seq_, head->first_seq), last = std::min(head->last_seq, kept->last);
-    unfetched_ += std::min(first, kept->last + 1) - next_seq_;
-    next_seq_ = std::max(first, last + 1);
-    if (first <= last) emit past({std::make_shared<const std::vector<std::byte>>(std::move(*bytes)), first, last});
-    emit history(*kept, unfetched_);
-    return next_seq_ <= kept->last;
+    auto piece = history_.next(*target_);
+    if (!piece) return tl::unexpected(piece.error());
+    if (*piece)
+        emit past({std::make_shared<const std::vector<std::byte>>(std::move((*piece)->block)), (*piece)->first, (*piece)->last});
+    emit history(history_.history(), history_.missed());
+    return piece->has_value() && history_.unread() > 0;
 }
 
 void SessionWorker::begin() {

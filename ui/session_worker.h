@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/history_reader.h"
 #include "core/recorder.h"
 #include "core/target.h"
 #include "ui/recording.h"
@@ -148,8 +149,7 @@ class SessionWorker : public QObject {
     std::atomic<bool> cancelled_ = false;
     bool running_ = false;
     bool behind_ = false;         // stopped, and not everything up to the stop is fetched yet
-    std::uint64_t next_seq_ = 1;  // the lowest that was not fetched
-    std::uint64_t unfetched_ = 0;
+    core::HistoryReader history_;
     bool began_ = false;
     std::optional<core::TargetCapabilities> capabilities_;
     QElapsedTimer since_pull_;

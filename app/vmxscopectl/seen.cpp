@@ -65,25 +65,16 @@ Result<Seen> Seen::of(core::Target& target) {
 
 Result<void> Seen::catch_up(core::Target& target) {
     if (!past_) return {};
-    const auto kept = target.history();
-    if (!kept) return tl::unexpected(kept.error());
-    while (last_ < kept->last) {
-        const auto block = target.past(last_ + 1);
-        if (!block) return tl::unexpected(block.error());
-        if (block->empty()) return {};
-        const std::uint64_t before = last_;
-        const auto decoded = core::trace::decode_block(*block, [&](const nested::Transition& t) {
-            if (t.seq <= last_) return true;
-            if (t.seq > kept->last) return false;  // not shown yet
+    for (;;) {
+        const auto piece = history_.next(target);
+        if (!piece) return tl::unexpected(piece.error());
+        if (!*piece) return {};
+        const auto decoded = for_each(**piece, [this](const nested::Transition& t) {
             past_->add(t);
             log(t);
-            last_ = t.seq;
-            return true;
         });
         if (!decoded) return decoded;
-        if (last_ == before) return {};
     }
-    return {};
 }
 
 void Seen::record_into(core::SessionLog log, std::function<void(const core::Error&)> told) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "core/history_reader.h"
 #include "core/query/parse_error.h"
 #include "core/session_log.h"
 #include "core/timeline.h"
@@ -40,7 +41,7 @@ class Seen {
     std::unique_ptr<core::SessionLog> log_;
     std::function<void(const core::Error&)> told_;
     std::chrono::steady_clock::time_point flushed_;
-    std::uint64_t last_ = 0;
+    core::HistoryReader history_;
 };
 
 /// The transition that `where` names: "first", "last", "#1200" or "1200", "+1.5ms" (the newest by that time since the
