@@ -17,7 +17,8 @@ class SessionLog {
     static constexpr std::uint64_t kMostBytes = 64u << 20;  // of a file; a longer session goes on in another
     static constexpr std::size_t kMostFiles = 10;           // the newest stay, and those that are being written
 
-    /// Writes nothing yet: a session in which nothing is seen leaves no file.
+    /// Writes nothing yet: a session in which nothing is seen leaves no file. A folder that is not there is made, for
+    /// its owner alone; root's must be one that nobody else can change (core/trusted_folder.h).
     SessionLog(std::filesystem::path folder, trace::TraceInfo info) : folder_(std::move(folder)), info_(std::move(info)) {}
     SessionLog(SessionLog&&) noexcept = default;
     SessionLog& operator=(SessionLog&&) = delete;

@@ -2,7 +2,10 @@
 #include "core/session_log.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -85,15 +88,17 @@ TEST_F(SessionLogs, OnlyTheNewestStayAndTheirNotes) {
         std::ofstream(old) << "x";
         std::ofstream(Bookmarks::path_of(old)) << "x";
     }
-    std::ofstream(sessions() / "mine.txt") << "x";
+    for (const char* mine : {"mine.txt", "10-boots.vxt", "20200101-my-boots.vxt"})
+        std::ofstream(sessions() / mine) << "x";
     SessionLog log(sessions(), info);
     ASSERT_TRUE(log.add(source.next()));
     const auto all = files();
-    EXPECT_EQ(std::count_if(all.begin(), all.end(), [](const fs::path& f) { return f.extension() == ".vxt"; }), 10);
+    EXPECT_EQ(std::count_if(all.begin(), all.end(), [](const fs::path& f) { return f.extension() == ".vxt"; }), 10 + 2);
     EXPECT_FALSE(fs::exists(sessions() / "20200101-000000-000-c.vxt"));
     EXPECT_FALSE(fs::exists(sessions() / "20200101-000000-000-c.vxt.notes.json"));
     EXPECT_TRUE(fs::exists(sessions() / "20200101-000000-000-d.vxt.notes.json"));
-    EXPECT_TRUE(fs::exists(sessions() / "mine.txt"));
+    for (const char* mine : {"mine.txt", "10-boots.vxt", "20200101-my-boots.vxt"})
+        EXPECT_TRUE(fs::exists(sessions() / mine)) << mine;
 }
 
 TEST_F(SessionLogs, OneThatIsBeingWrittenStays) {
@@ -110,6 +115,32 @@ TEST_F(SessionLogs, OneThatIsBeingWrittenStays) {
     SessionLog third(sessions(), info);
     ASSERT_TRUE(third.add(source.next()));
     EXPECT_FALSE(fs::exists(kept));
+}
+
+TEST_F(SessionLogs, RootWritesIntoNoFolderThatOthersMayChange) {
+    if (::geteuid() != 0) GTEST_SKIP() << "root's sessions are meant";
+    fs::create_directories(sessions());
+    fs::permissions(sessions(), fs::perms::all);
+    SessionLog log(sessions(), info);
+    const auto first = log.add(source.next());
+    ASSERT_FALSE(first);
+    EXPECT_EQ(first.error().what,
+              "The session is not recorded: Others than root may change " + sessions().string() + ".");
+    EXPECT_TRUE(fs::is_empty(sessions()));
+}
+
+TEST_F(SessionLogs, LeaveADiskSomeRoom) {
+    fs::create_directories(sessions());
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("small", sessions().c_str(), "tmpfs", 0, "size=100m,mode=700") != 0)
+        GTEST_SKIP() << "a disk that is small cannot be made here";
+    SessionLog log(sessions(), info);
+    const auto first = log.add(source.next());
+    EXPECT_TRUE(fs::is_empty(sessions()));
+    EXPECT_EQ(::umount(sessions().c_str()), 0);
+    ASSERT_FALSE(first);
+    EXPECT_EQ(first.error().what,
+              "The session is not recorded: Less than 128 MiB are free where " + sessions().string() + " is.");
 }
 
 TEST_F(SessionLogs, WhereNothingCanBeWrittenItIsToldOnce) {
