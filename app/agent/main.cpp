@@ -25,11 +25,12 @@ void on_signal(int) { stop = true; }
 
 struct Options {
     std::uint32_t pid = 0;
-    std::string listen, group, resume_qmp;
+    std::string listen, group, resume_qmp, sessions;
     int connection = -1;
     bool trust_network = false;
     bool plan = false;
     bool allow_writes = false;
+    bool no_sessions = false;
     unsigned ring_mib = 16;
     unsigned cost = 0;
 };
@@ -87,7 +88,7 @@ int serve(const Options& options) {
             if (target) first = false;
             return target;
         },
-        {.log = say});
+        {.log = say, .sessions = options.no_sessions ? std::string() : options.sessions});
     if (options.connection >= 0) {
         const auto ok = server.serve_connection(core::Fd(options.connection), stop);
         return ok ? 0 : complain(ok.error());
@@ -112,6 +113,9 @@ int main(int argc, char** argv) {
     app.add_option("--group", options.group, "Group that may open the unix socket (default: root's)");
     app.add_flag("--trust-network", options.trust_network, "Listen on an address that other machines reach: whoever reaches it controls the guest");
     app.add_flag("--allow-writes", options.allow_writes, "Let clients write the guest's memory and fields, at a stop; each write is kept in a ledger");
+    auto* sessions = app.add_option("--sessions", options.sessions, "Where the sessions of gdb and lldb are recorded, the ten newest")
+                         ->default_val("/var/lib/vmxscope/sessions");
+    app.add_flag("--no-sessions", options.no_sessions, "Record none")->excludes(sessions);
     app.add_option("--resume-qmp", options.resume_qmp, "QEMU's monitor socket: let the paused guest go once everything is watched");
     app.add_option("--ring", options.ring_mib, "MiB of kernel memory for what the agent has not taken yet")
         ->check(CLI::IsMember({1u, 2u, 4u, 8u, 16u, 32u, 64u}))

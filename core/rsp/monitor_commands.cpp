@@ -92,7 +92,9 @@ struct Entry {
 constexpr Entry kCommands[] = {
     {Verb::Help, "help", "[COMMAND]", "what there is, or what one command does", "", topic},
     {Verb::Info, "info", "", "the guest, its vCPUs, and what could not be probed",
-     "For each vCPU: whether it is held, which level it runs, and the transition that it is at.\n", nothing},
+     "For each vCPU: whether it is held, which level it runs, and the transition that it is at. Then what is kept of them,\n"
+     "and the file that this session is recorded into.\n",
+     nothing},
     {Verb::Pdptr, "pdptr", "", "what KVM did with the PDPTRs at this transition, and why",
      "The verdict (copied, skipped, undefined, …), the conditions in KVM's code that led to it, the four PDPTRs of "
      "vmcs12 and\n"

@@ -14,6 +14,7 @@
 #include "core/rsp/connection.h"
 #include "core/rsp/packet.h"
 #include "core/rsp/session.h"
+#include "core/session_keeper.h"
 
 namespace vmxscope::core::rsp {
 
@@ -111,6 +112,7 @@ class Server::Room {
     void drive(Fd fd);
     void serve_driver();
     void serve_lookers();
+    void keep_session();
     void driver_leaves();
     void refuse(Connection connection, std::string sentence, bool knows_vmx = false) {
         refused_.emplace_back(std::move(connection), std::move(sentence), knows_vmx);
@@ -120,6 +122,7 @@ class Server::Room {
     int listener_;  // -1: nobody else comes
     std::shared_ptr<Guest> guest_;
     std::unique_ptr<Client> driver_;
+    std::optional<SessionKeeper> keeper_;  // of guest_
     std::list<Client> lookers_;
     std::list<Refusal> refused_;
 };
@@ -144,6 +147,7 @@ bool Server::Room::wait_for_packets() const {
 Result<void> Server::Room::turn() {
     const bool somebody_came = wait_for_packets();
     if (driver_) serve_driver();
+    if (driver_) keep_session();
     serve_lookers();
     refused_.remove_if([](Refusal& r) { return !r.go_on(); });
     return somebody_came ? accept_all() : Result<void>{};
@@ -208,6 +212,17 @@ void Server::Room::serve_lookers() {
     }
 }
 
+/// From the first stop that it is told: by then it has said what it knows.
+void Server::Room::keep_session() {
+    const bool kept = !server_.options_.sessions.empty() && !driver_->session->knows_vmx();
+    if (!kept || !guest_->stop || !guest_->target.can(Ability::Transitions)) return;
+    if (!keeper_)
+        keeper_.emplace(server_.options_.sessions, guest_->target,
+                        [this](std::string_view line) { server_.log(line); });
+    keeper_->go_on();
+    guest_->recorded_into = keeper_->file();
+}
+
 /// Letting the guest go takes its time: who comes meanwhile is the next driver.
 void Server::Room::driver_leaves() {
     const std::unique_ptr<Client> leaving = std::move(driver_);
@@ -218,6 +233,8 @@ void Server::Room::driver_leaves() {
     }
     lookers_.clear();
     leaving->session.reset();
+    if (keeper_) keeper_->finish();
+    keeper_.reset();
     guest_.reset();
     Connection& connection = leaving->connection;
     if (connection.lost().empty()) connection.flush(kGoodbye);

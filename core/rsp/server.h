@@ -11,6 +11,7 @@
 #pragma once
 
 #include <atomic>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -28,6 +29,9 @@ using MakeTarget = std::function<Result<std::unique_ptr<Target>>()>;
 struct ServerOptions {
     std::function<void(std::string_view)> log =
         {};  // one line for every client that comes, goes or is refused; may be empty
+    /// Of a live target: where the sessions of clients are recorded that do not know vmx+, as gdb. (Those that do
+    /// record their own.) Empty: nowhere.
+    std::filesystem::path sessions = {};
 };
 
 class Server {

@@ -142,7 +142,9 @@ Session::Reply Session::monitor(std::string_view hex) {
         default:
             break;
     }
-    const auto answer = monitor_text(*command, *target_, newest(selected_vcpu()));
+    auto answer = monitor_text(*command, *target_, newest(selected_vcpu()));
+    if (answer && command->verb == Info && !guest_->recorded_into.empty())
+        *answer += fmt::format("This session is recorded into {}.\n", guest_->recorded_into.string());
     return console_reply(answer ? *answer : answer.error().text() + "\n");
 }
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,6 +32,7 @@ struct Guest {
     std::string driver;         // who that is, to begin a sentence
     std::optional<Stop> stop;   // the newest
     bool runs = false;          // the driver waits for it to stop
+    std::filesystem::path recorded_into;  // empty: it is not, or by who drives it
 };
 
 class Session {

@@ -2,13 +2,16 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <string>
 
+#include "core/trace/trace.h"
 #include "scripted_target.h"
 
 namespace vmxscope::core::rsp {
@@ -53,9 +56,10 @@ class Peers : public testing::Test {
     RunningServer& server() {
         if (!server_)
             server_.emplace([s = script]() -> Result<std::unique_ptr<Target>> { return test::make_scripted_target(s); },
-                            "tcp:127.0.0.1:0");
+                            "tcp:127.0.0.1:0", options);
         return *server_;
     }
+    ServerOptions options;
 
   private:
     std::optional<RunningServer> server_;
@@ -179,6 +183,27 @@ TEST_F(Peers, GdbContinuesToAConditionAndToItsOwnBreakpoint) {
     EXPECT_HAS(out, "KVM_SET_GUEST_DEBUG");
     const auto second = out.find("$2 = ") + 5;
     EXPECT_HAS(out, "$4 = " + out.substr(second, out.find('\n', second) - second));
+}
+
+TEST_F(Peers, SessionsOfBothAreRecorded) {
+    if (std::string(GDB).empty() || std::string(LLDB).empty()) GTEST_SKIP() << "gdb or lldb is not installed";
+    const std::string folder = test::make_folder();
+    options.sessions = folder + "/sessions";
+    const std::string gdb = run_gdb(GDB, {"target remote ADDRESS", "stepi", "stepi", "monitor info", "detach"});
+    EXPECT_HAS(gdb, "This session is recorded into " + folder + "/sessions/");
+    const std::string lldb = output_of(
+        fmt::format("{} --no-lldbinit --batch -o 'gdb-remote {}' -o 'thread step-inst' -o 'detach'", LLDB, address()));
+    EXPECT_HAS(lldb, "detached");
+    for (int i = 0; script->attached != 0 && i < 1000; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    std::vector<std::uint64_t> counts;
+    for (const auto& file : std::filesystem::directory_iterator(options.sessions)) {
+        const auto trace = trace::Trace::open(file.path());
+        ASSERT_TRUE(trace) << trace.error().text();
+        counts.push_back(trace->count());
+    }
+    std::ranges::sort(counts);
+    EXPECT_EQ(counts, (std::vector<std::uint64_t>{1, 2}));
+    test::remove_folder(folder);
 }
 
 TEST_F(Peers, LldbAttachesStepsReadsAndDetaches) {

@@ -282,13 +282,14 @@ rsp::Listener listen_or_die(const std::string& endpoint) {
 
 }  // namespace
 
-RunningServer::RunningServer(std::shared_ptr<Script> script)
-    : RunningServer([script]() -> Result<std::unique_ptr<Target>> { return make_scripted_target(script); }) {}
+RunningServer::RunningServer(std::shared_ptr<Script> script, rsp::ServerOptions options)
+    : RunningServer([script]() -> Result<std::unique_ptr<Target>> { return make_scripted_target(script); }, {},
+                    std::move(options)) {}
 
-RunningServer::RunningServer(rsp::MakeTarget make_target, std::string endpoint)
+RunningServer::RunningServer(rsp::MakeTarget make_target, std::string endpoint, rsp::ServerOptions options)
     : folder_(make_folder()), listener_(listen_or_die(endpoint.empty() ? "unix:" + folder_ + "/socket" : endpoint)) {
-    thread_ = std::thread([this, make = std::move(make_target)] {
-        rsp::Server server(make);
+    thread_ = std::thread([this, make = std::move(make_target), with = std::move(options)] {
+        rsp::Server server(make, with);
         const auto served = server.serve(listener_, stop_);
         EXPECT_TRUE(served) << served.error().text();
     });

@@ -50,8 +50,8 @@ std::unique_ptr<Target> make_scripted_target(std::shared_ptr<Script> script);
 /// A Server on a thread of its own, on a unix socket in a fresh folder.
 class RunningServer {
   public:
-    explicit RunningServer(std::shared_ptr<Script> script);
-    explicit RunningServer(rsp::MakeTarget make_target, std::string endpoint = {});
+    explicit RunningServer(std::shared_ptr<Script> script, rsp::ServerOptions options = {});
+    explicit RunningServer(rsp::MakeTarget make_target, std::string endpoint = {}, rsp::ServerOptions options = {});
     ~RunningServer();
 
     const rsp::Endpoint& endpoint() const { return listener_.endpoint(); }

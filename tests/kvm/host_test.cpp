@@ -98,7 +98,8 @@ TEST(Agent, AnUnknownOptionIsRefusedWithAnotherStatus) {
 TEST(Agent, HelpNamesTheOptionsAnywhere) {
     const Outcome o = run_agent("--help");
     EXPECT_EQ(o.status, 0);
-    for (const char* option : {"--pid", "--listen", "--group", "--resume-qmp", "--plan"}) EXPECT_NE(o.text.find(option), std::string::npos) << option;
+    for (const char* option : {"--pid", "--listen", "--group", "--resume-qmp", "--plan", "--sessions", "--no-sessions"})
+        EXPECT_NE(o.text.find(option), std::string::npos) << option;
 }
 
 }  // namespace
