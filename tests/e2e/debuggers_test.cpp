@@ -55,11 +55,16 @@ constexpr std::uint64_t kCode = 0x100000;
 
 TEST_P(Debuggers, DoWhatTheMatrixAsks) {
     const auto& lab = running_lab("pae-ept");
+    const auto newest_session = [&] { return lab::sh(lab, "ls /var/lib/vmxscope/sessions 2>/dev/null | tail -n 1"); };
+    const std::string before = newest_session();
     const Ran matrix = run("python3 " VMXSCOPE_SOURCE "/tests/peers/gdb_matrix.py --debugger " + std::string(GetParam()) +
                            " --endpoint " + address_of(lab) + " --back --memory 0x100000 --steps 2");
     EXPECT_EQ(matrix.status, 0) << matrix.output;
     std::fputs(matrix.output.c_str(), stderr);
     EXPECT_TRUE(e2e::guest_goes_on(lab)) << "after " << GetParam();
+    const std::string after = newest_session();
+    EXPECT_NE(after.find(".vxt"), std::string::npos) << "its session was not recorded: " << after;
+    EXPECT_NE(after, before);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Debuggers, testing::Values("gdb", "gdb-multiarch", "lldb-14"), [](const auto& p) {
