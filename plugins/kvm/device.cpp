@@ -46,6 +46,24 @@ core::Error setup_error(int error, const ProbePlan& plan) {
     return {fmt::format("The kernel module refused the session: {}.", std::strerror(error)), {}};
 }
 
+constexpr std::size_t kShortHeader = offsetof(vmxscope_record, regs);  // of REC_CHANGES
+
+bool has_regs(const vmxscope_record& header) { return header.type != VMXSCOPE_REC_CHANGES || header.flags & VMXSCOPE_REC_REGS; }
+
+std::size_t least_size(const vmxscope_record& header) {
+    if (header.type == VMXSCOPE_REC_PAD) return 8;
+    return has_regs(header) ? sizeof header : kShortHeader;
+}
+
+/// `bytes`: all of it, least_size() or more. Changes have their regs at the end.
+RawRecord record_of(vmxscope_record header, std::span<const std::byte> bytes) {
+    if (header.type != VMXSCOPE_REC_CHANGES) return {header, bytes.subspan(sizeof header)};
+    std::size_t end = bytes.size();
+    std::ranges::fill(header.regs, 0);
+    if (has_regs(header)) std::memcpy(header.regs, bytes.data() + (end -= sizeof header.regs), sizeof header.regs);
+    return {header, bytes.first(end).subspan(kShortHeader)};
+}
+
 }  // namespace
 
 core::Result<std::uint64_t> walk_ring(std::span<const std::byte> ring, std::uint64_t tail, std::uint64_t head,
@@ -57,10 +75,9 @@ core::Result<std::uint64_t> walk_ring(std::span<const std::byte> ring, std::uint
         vmxscope_record header{};
         // A padding record may be shorter than a header: only size and type are read of it.
         std::memcpy(&header, ring.data() + at, std::min(sizeof header, room));
-        const bool pad = header.type == VMXSCOPE_REC_PAD;
-        if (header.size % 8 || header.size < 8 || header.size > room || (!pad && header.size < sizeof header))
+        if (header.size % 8 || header.size < least_size(header) || header.size > room)
             return core::fail(fmt::format("The ring holds a record of an impossible size, {} bytes.", header.size));
-        if (!pad) visit({header, ring.subspan(at + sizeof header, header.size - sizeof header)});
+        if (header.type != VMXSCOPE_REC_PAD) visit(record_of(header, ring.subspan(at, header.size)));
         tail += header.size;
     }
     return tail;

@@ -20,7 +20,7 @@ namespace vmxscope::kvm {
 
 /// What a record of the ring refers to; valid only while its visitor runs.
 struct RawRecord {
-    vmxscope_record header;
+    vmxscope_record header;  // its regs are 0 where the record has none
     std::span<const std::byte> payload;
 };
 

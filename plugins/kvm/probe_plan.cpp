@@ -41,7 +41,7 @@ struct MemberRow {
 };
 
 constexpr MemberRow kMembers[] = {
-    {StateMember::VcpuId, "vcpu.vcpu_id", nullptr, nullptr, kState | kWho, true},
+    {StateMember::VcpuId, "vcpu.vcpu_id", nullptr, nullptr, kState, true},
     {StateMember::Regs, "vcpu.arch.regs", nullptr, nullptr, kRegs, true},
     {StateMember::Cr0, "vcpu.arch.cr0", nullptr, nullptr, kState | kMode, true},
     {StateMember::Cr3, "vcpu.arch.cr3", nullptr, nullptr, kState | kMode, true},
@@ -115,6 +115,7 @@ core::Result<void> plan_state(const Btf& btf, ProbePlan& plan) {
         if (mem && mem->size <= VMXSCOPE_MAX_MEM_SIZE) {
             plan.mems.push_back(*mem);
             if (row.member == StateMember::Vmcs12) plan.mems.back().flags = VMXSCOPE_MEM_WRITABLE;
+            if (row.member == StateMember::VcpuId) plan.mems.back().flags = VMXSCOPE_MEM_ONCE;
             plan.mem_members.push_back(row.member);
             plan.mem_fields.emplace_back();
         } else if (row.needed) {

@@ -49,13 +49,12 @@ enum MemGroup : std::uint32_t {
     kCache = 1u << 3,
     kInputs = 1u << 4,  // what prepare_vmcs02 and the exit's load of L1's state compute from: where a transition begins
     // For a recording, where each word counts:
-    kWho = 1u << 5,
-    kMode = 1u << 6,       // the paging mode of the active level
-    kDecide = 1u << 7,     // what a nested entry's copies depend on
-    kOutcome = 1u << 8,
-    kPending = 1u << 9,    // which registers vmx_vcpu_run still has to write
-    kVerdict12 = 1u << 10,  // those fields of vmcs12 that say what the PDPTRs are worth
-    kOutcome12 = 1u << 11,  // … that KVM leaves for L1
+    kMode = 1u << 5,       // the paging mode of the active level
+    kDecide = 1u << 6,     // what a nested entry's copies depend on
+    kOutcome = 1u << 7,
+    kPending = 1u << 8,    // which registers vmx_vcpu_run still has to write
+    kVerdict12 = 1u << 9,   // those fields of vmcs12 that say what the PDPTRs are worth
+    kOutcome12 = 1u << 10,  // … that KVM leaves for L1
 };
 
 /// Stop classes: bits of vmxscope_run.armed, raised by hooks.

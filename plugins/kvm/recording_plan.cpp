@@ -62,6 +62,14 @@ core::Result<std::uint64_t> address_of(const Row& row, const KvmSymbols& symbols
     return core::fail(fmt::format("This kernel's KVM has no {}.", row.names[0]), "A recording is then made with the hooks of stepping: --evidence pdptr.");
 }
 
+/// What KVM leaves for L1 in vmcs12 is looked at when it lets L1 go on for the first time since it may have left something:
+/// most of L1's exits have nothing to do with L2.
+std::uint32_t due(const Row& row, HookSet set) {
+    if (set != kRecordVerdict) return 0;
+    if (row.role == Role::HardwareEntry) return VMXSCOPE_HOOK_IF_DUE;
+    return row.role == Role::HardwareExit ? 0 : VMXSCOPE_HOOK_DUE;
+}
+
 core::Result<void> add_rows(std::span<const Row> rows, HookSet set, const KvmSymbols& symbols, ProbePlan& plan) {
     for (const Row& row : rows) {
         const auto address = address_of(row, symbols);
@@ -69,7 +77,7 @@ core::Result<void> add_rows(std::span<const Row> rows, HookSet set, const KvmSym
         vmxscope_hook hook{};
         hook.address = *address;
         hook.kind = row.kind;
-        hook.flags = VMXSCOPE_HOOK_CHANGES;
+        hook.flags = VMXSCOPE_HOOK_CHANGES | due(row, set);
         hook.groups_l1 = row.groups_l1;
         hook.groups_l2 = row.groups_l2;
         hook.sets = set;
@@ -143,18 +151,18 @@ core::Result<void> plan_recording(const Btf& btf, const KvmSymbols& symbols, Pro
     const auto begins = VMXSCOPE_AT_TRACEPOINT_OF_CURRENT;  // the first thing in nested_vmx_enter_non_root_mode
     const auto entry = VMXSCOPE_AT_ENTRY;
     const Row of_verdict[] = {
-        {Role::HardwareExit, {"kvm_exit"}, point, kWho, kWho, exited, verdict},
+        {Role::HardwareExit, {"kvm_exit"}, point, 0, 0, exited, verdict},
         {Role::HardwareEntry, {"kvm_entry"}, point, kOutcome12, kMode, {}, entered},
         {Role::NestedEntryBegin, {"kvm_nested_vmenter"}, begins, kDecide | kVerdict12, kDecide | kVerdict12, {}, {}},
         {Role::NestedExitBegin, {"__nested_vmx_vmexit", "nested_vmx_vmexit"}, entry, kMode | kOutcome, kMode | kOutcome, {}, {}},
-        {Role::VmxFail, {"nested_vmx_fail"}, entry, kWho, kWho, {}, {}},
+        {Role::VmxFail, {"nested_vmx_fail"}, entry, 0, 0, {}, {}},
     };
     const Row of_all[] = {
-        {Role::HardwareExit, {"kvm_exit"}, point, kWho | kRegs, kWho | kRegs, l1, saved},
+        {Role::HardwareExit, {"kvm_exit"}, point, kRegs, kRegs, l1, saved},
         {Role::HardwareEntry, {"kvm_entry"}, point, kRegs | kPending | kVmcs12, kRegs | kPending | kMode | kCache, l1, all},
         {Role::NestedEntryBegin, {"kvm_nested_vmenter"}, begins, kState | kInputs | kVmcs12, kState | kInputs | kVmcs12, inputs, {}},
         {Role::NestedExitBegin, {"__nested_vmx_vmexit", "nested_vmx_vmexit"}, entry, kState | kInputs, kState | kInputs, {}, {}},
-        {Role::VmxFail, {"nested_vmx_fail"}, entry, kWho, kWho, {}, {}},
+        {Role::VmxFail, {"nested_vmx_fail"}, entry, 0, 0, {}, {}},
     };
     for (const auto& [fields, groups] : {std::pair{std::span<const Field>(kVerdict12Fields), std::uint32_t{kVerdict12}},
                                          {std::span<const Field>(kBoth12Fields), kVerdict12 | kOutcome12},

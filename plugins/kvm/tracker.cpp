@@ -72,6 +72,7 @@ core::Result<void> Tracker::apply(const RawRecord& record) {
     const std::size_t n = h.nr;
     if (record.payload.size() != 8 * n + (2 * n + 7) / 8 * 8) return core::fail("A record of the module has not the size that its changes take.");
     if (h.flags & VMXSCOPE_REC_AFRESH) forget();
+    if (h.flags & VMXSCOPE_REC_REGS) vcpu_ = h.regs[0];
     vmx::VmcsImage& vmcs = vmcs_[h.flags & VMXSCOPE_REC_LEVEL2 ? 1 : 0];
     for (std::size_t i = 0; i < n; ++i) {
         std::uint64_t value;
@@ -94,13 +95,14 @@ core::Result<void> Tracker::apply(const RawRecord& record) {
     return {};
 }
 
-/// The members that the hook looked at, as they are now; and vmcs12, whole or in pieces.
+/// The members that the hook looked at, as they are now, and those that never change; and vmcs12, whole or in pieces.
 void Tracker::add_state(Sample& s, std::uint32_t groups) const {
     const auto bytes_of = [&](std::size_t mem) {
         return std::as_bytes(std::span(words_)).subspan(8 * first_word_[mem], plan_->mems[mem].size);
     };
     for (std::size_t i = 0; i < plan_->mems.size(); ++i) {
-        if (!(plan_->mems[i].groups & groups) || !readable_[first_word_[i]]) continue;
+        const bool looked_at = plan_->mems[i].groups & groups || plan_->mems[i].flags & VMXSCOPE_MEM_ONCE;
+        if (!looked_at || !readable_[first_word_[i]]) continue;
         if (plan_->mem_fields[i]) {
             if (!s.vmcs12) s.vmcs12.emplace();
             (*s.vmcs12)[*plan_->mem_fields[i]] = Value::of(words_[first_word_[i]]);
@@ -115,7 +117,9 @@ void Tracker::add_state(Sample& s, std::uint32_t groups) const {
 Sample Tracker::sample_of(const RawRecord& record) const {
     const vmxscope_hook& hook = plan_->hooks[record.header.hook];
     Sample s = begin_sample(record.header, plan_->meaning[record.header.hook].role);
-    add_state(s, s.level2 ? hook.groups_l2 : hook.groups_l1);
+    s.registers[0] = vcpu_;
+    const bool looked = record.header.flags & VMXSCOPE_REC_STATE;
+    add_state(s, !looked ? 0 : s.level2 ? hook.groups_l2 : hook.groups_l1);
     s.drop_stale_pdptrs(*plan_);
     if (s.identified) s.vmcs = vmcs_[s.level2 ? 1 : 0];
     return s;

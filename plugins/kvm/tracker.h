@@ -39,6 +39,7 @@ class Tracker {
     const ProbePlan* plan_;
     std::vector<std::uint16_t> first_word_;  // of each mem
     std::vector<std::uint16_t> mem_of_;      // of each word
+    std::uint64_t vcpu_ = 0;                 // its address: records that are told afresh have it
     std::vector<std::uint64_t> words_;
     std::vector<bool> readable_;             // of each word
     std::array<vmx::VmcsImage, 2> vmcs_;     // vmcs01, vmcs02

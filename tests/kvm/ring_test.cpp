@@ -74,6 +74,36 @@ TEST(WalkRing, RecordsComeInOrderWithTheirPayload) {
     EXPECT_EQ(seen(w), (std::vector<std::uint64_t>{1, 2, 3}));
 }
 
+TEST(WalkRing, ChangesHaveTheirRegistersAtTheEndIfAny) {
+    constexpr std::uint32_t kShort = offsetof(vmxscope_record, regs);
+    Writer w(1024);
+    vmxscope_record h{};
+    const auto write = [&](std::uint32_t size, std::uint32_t flags, std::initializer_list<std::uint64_t> rest) {
+        h.type = VMXSCOPE_REC_CHANGES;
+        h.size = size;
+        h.flags = flags;
+        std::memcpy(w.bytes.get() + w.head, &h, kShort);
+        std::memcpy(w.bytes.get() + w.head + kShort, rest.begin(), 8 * rest.size());
+        w.head += size;
+    };
+    write(kShort + 8, 0, {11});
+    write(kShort + 7 * 8, VMXSCOPE_REC_REGS, {22, 1, 2, 3, 4, 5, 6});
+    std::vector<std::uint64_t> first_registers, payloads;
+    EXPECT_EQ(w.walk([&](const RawRecord& r) {
+        first_registers.push_back(r.header.regs[0]);
+        ASSERT_EQ(r.payload.size(), 8u);
+        std::memcpy(&payloads.emplace_back(), r.payload.data(), 8);
+    }), w.head);
+    EXPECT_EQ(first_registers, (std::vector<std::uint64_t>{0, 1}));
+    EXPECT_EQ(payloads, (std::vector<std::uint64_t>{11, 22}));
+
+    for (const std::uint32_t flags : {0u, VMXSCOPE_REC_REGS}) {
+        w.head = 0;
+        write(flags ? kHeader - 8 : kShort - 8, flags, {});
+        EXPECT_NE(error_of(w).find("impossible size"), std::string::npos) << flags;
+    }
+}
+
 TEST(WalkRing, AnEmptyRingHasNoRecords) { EXPECT_TRUE(seen(Writer(1024, 12345 * 8)).empty()); }
 
 TEST(WalkRing, AFullRingIsReadWhole) {
@@ -174,8 +204,9 @@ TEST(WalkRing, RandomBytesAreNeverReadBeyondTheRing) {
     for (int round = 0; round < 5000; ++round) {
         Writer w(256, 0);
         for (std::size_t i = 0; i < 256; i += 8) {
+            const std::uint16_t types[] = {VMXSCOPE_REC_PAD, VMXSCOPE_REC_HOOK, VMXSCOPE_REC_CHANGES};
             const vmxscope_record likely{.size = static_cast<std::uint32_t>(8 * (random() % 20)),
-                                         .type = static_cast<std::uint16_t>(random() % 2), .hook = 0, .slot = 0, .tid = 0, .tsc = 0,
+                                         .type = types[random() % 3], .hook = 0, .slot = 0, .tid = 0, .tsc = 0,
                                          .lost = 0, .flags = 0, .first = 0, .nr = 0, .regs = {}};
             const std::uint64_t noise = random();
             std::memcpy(w.bytes.get() + i, random() % 4 ? static_cast<const void*>(&likely) : &noise, 8);

@@ -21,7 +21,8 @@ ProbePlan recording_plan() {
         plan.mem_members.push_back(m);
         plan.mem_fields.push_back(field);
     };
-    mem(StateMember::VcpuId, 4, kWho);
+    mem(StateMember::VcpuId, 4, kState);
+    plan.mems.back().flags = VMXSCOPE_MEM_ONCE;
     mem(StateMember::Regs, 17 * 8, kRegs);
     mem(StateMember::RegsDirty, 4, kPending);
     mem(StateMember::Cr0, 8, kMode | kState);
@@ -39,11 +40,11 @@ ProbePlan recording_plan() {
         plan.hooks.push_back(h);
         plan.meaning.push_back({role, "hook"});
     };
-    hook(Role::HardwareExit, kWho | kRegs, kWho | kRegs);
+    hook(Role::HardwareExit, kRegs, kRegs);
     hook(Role::HardwareEntry, kRegs | kPending | kVmcs12, kRegs | kPending | kMode);
     hook(Role::NestedEntryBegin, kState | kVmcs12, kState | kVmcs12);
     hook(Role::NestedExitBegin, kState, kState);
-    hook(Role::VmxFail, kWho, kWho);
+    hook(Role::VmxFail, 0, 0);
     return plan;
 }
 
@@ -62,6 +63,7 @@ struct Changes {
     std::map<Field, std::uint64_t> vmcs12{};
     std::array<std::uint64_t, 6> registers{};
     std::uint64_t lost = 0;
+    bool has_registers = false, state_looked_at = true;
 };
 
 class Recording {
@@ -81,7 +83,8 @@ class Recording {
         vmxscope_record h{};
         h.type = VMXSCOPE_REC_CHANGES;
         h.hook = static_cast<std::uint16_t>(hook_of(plan, c.role));
-        h.flags = (c.level2 ? VMXSCOPE_REC_LEVEL2 : 0) | (c.identified ? VMXSCOPE_REC_IDENTIFIED : 0) | (c.afresh ? VMXSCOPE_REC_AFRESH : 0);
+        h.flags = (c.level2 ? VMXSCOPE_REC_LEVEL2 : 0) | (c.identified ? VMXSCOPE_REC_IDENTIFIED : 0) | (c.afresh ? VMXSCOPE_REC_AFRESH : 0) |
+                  (c.has_registers ? VMXSCOPE_REC_REGS : 0) | (c.state_looked_at ? VMXSCOPE_REC_STATE : 0);
         h.nr = static_cast<std::uint16_t>(values.size());
         h.tsc = ++tsc_;
         h.lost = c.lost;
@@ -239,6 +242,23 @@ TEST(Tracker, OnlyTheFirstNestedEntryAfterVmresumeIsL1s) {
     EXPECT_EQ(r.out.at(4).context.from_vmentry, false);
 }
 
+TEST(Tracker, StateThatItsHookDidNotLookAtThisTimeIsNotRead) {
+    Recording r;
+    // The first word of vmcs12 is its revision.
+    r({.role = Role::HardwareEntry, .state = {{StateMember::VcpuId, 5}, {StateMember::Vmcs12, 0x11e57ed0}}});
+    ASSERT_TRUE(r.samples.at(0).vmcs12);
+    r({.role = Role::HardwareEntry, .state_looked_at = false});
+    EXPECT_FALSE(r.samples.at(0).vmcs12) << "L1 may have written it since";
+    EXPECT_EQ(r.samples.at(0).number(StateMember::VcpuId), 5u) << "which never changes";
+}
+
+TEST(Tracker, TheVcpusAddressIsToldWithTheRegisters) {
+    Recording r;
+    r({.role = Role::HardwareExit, .registers = {0xffff888000001000}, .has_registers = true});
+    r({.role = Role::HardwareEntry});
+    EXPECT_EQ(r.samples.at(0).registers[0], 0xffff888000001000u);
+}
+
 TEST(Tracker, StateThatItsHookDoesNotReadIsNotRead) {
     Recording r;
     r({.role = Role::NestedEntryBegin, .state = {{StateMember::Cr0, 0x11}}});
@@ -257,7 +277,7 @@ TEST(Tracker, DamagedRecordsAreRefused) {
         h.type = VMXSCOPE_REC_CHANGES;
         h.hook = static_cast<std::uint16_t>(random() % 8);
         h.nr = static_cast<std::uint16_t>(random() % 8);
-        h.flags = static_cast<std::uint32_t>(random() % 16);
+        h.flags = static_cast<std::uint32_t>(random() % 64);
         r.samples.clear();
         const bool fits = h.hook < r.plan.hooks.size() && payload.size() == 8u * h.nr + (2u * h.nr + 7) / 8 * 8;
         if (!r.tracker.take({h, payload}, r.samples)) EXPECT_TRUE(r.samples.empty());

@@ -4,121 +4,88 @@
  * recording of a guest that runs lives from it: a crossing changes a dozen of some hundred values. Every instruction here
  * is one of the guest's time, hence the lists that are made once at setup.
  *
- * `told` follows what went into the ring. When a record finds no room, all of it is told again (emit() sets `afresh`).
+ * What was told follows what went into the ring. When a record finds no room, all of it is told again (lose() sets `afresh`).
  */
 #include <linux/slab.h>
+#include <asm/tsc.h>
 
 #include "session.h"
 
-#define MAX_BASES 8
-
 /*
- * Memory at an address that it shares with others (a base: the vCPU, or where pointers lead): a word of which the bytes of
- * `mask` count, or, if `words` is not 0, so many whole ones.
+ * A word of memory that is looked at: its bytes of `mask` count. Or, in a run, so many whole ones.
  */
-struct piece {
-	s32 offset;
-	u16 word;
-	u16 words;
+struct sight {
+	unsigned long at;
 	u64 mask;
+	u32 word, words;
 };
 
-/* The memory that a hook looks at, by base; of each, first the pieces of single words. */
-struct look {
-	u32 nr_bases;
-	struct base {
-		struct vmxscope_chain chain;
-		u32 singles, runs;
-		u32 end;			/* the furthest byte from it that is read, and the word that it is in */
-	} bases[MAX_BASES];
-	struct piece pieces[];
+/* A pointer that was followed on the way to them: as long as it is the same, so are they. */
+struct watched {
+	unsigned long at;
+	u64 value;
 };
 
-static bool same_base(const struct vmxscope_chain *a, const struct vmxscope_chain *b)
-{
-	return a->depth == b->depth && !memcmp(a->offset, b->offset, (a->depth - 1) * sizeof(a->offset[0]));
-}
-
-/* The bases of a hook's mems, each once, in the order of the first that needs it. */
-static int find_bases(struct session *s, const struct mems *mems, struct look *look)
-{
-	u32 i, b;
-
-	for (i = 0; i < mems->n; i++) {
-		const struct vmxscope_mem *m = &s->mems[mems->list[i]];
-		const struct vmxscope_chain *chain = &m->chain;
-		s32 offset = chain->offset[chain->depth - 1];
-
-		if (chain->depth > 1 && (offset < 0 || offset > VMXSCOPE_MAX_MEM_SIZE))
-			return -EINVAL;
-		for (b = 0; b < look->nr_bases && !same_base(&look->bases[b].chain, chain);)
-			b++;
-		if (b == MAX_BASES)
-			return -E2BIG;
-		if (b == look->nr_bases) {
-			look->bases[b].chain = *chain;
-			look->bases[b].chain.offset[chain->depth - 1] = 0;
-			look->nr_bases++;
-		}
-		look->bases[b].end = max(look->bases[b].end, offset + m->size + 8);
-	}
-	return 0;
-}
+/* Where the memory that a hook looks at is, of one vCPU. */
+struct sights {
+	struct watched *watched, *watched_end;
+	struct sight *singles, *singles_end, *runs, *runs_end;
+};
 
 #define SHORTEST_RUN 4	/* in words: below, one by one is quicker */
 
-/* Appends what the mem is of: a run, or single words. */
-static void add_mem(struct session *s, struct look *look, struct base *base, u32 *n, u16 mem, bool runs)
+/* How many words of a mem are one run; the others are looked at one by one. */
+static u32 run_of(const struct vmxscope_mem *m)
 {
-	const struct vmxscope_mem *m = &s->mems[mem];
-	u32 words = m->size / 8, run = words >= SHORTEST_RUN ? words : 0, at;
-	s32 offset = m->chain.offset[m->chain.depth - 1];
-
-	if (runs && run) {
-		look->pieces[(*n)++] = (struct piece){ offset, s->mem_words[mem], run };
-		base->runs++;
-	}
-	for (at = 8 * run; !runs && at < m->size; at += 8) {
-		u32 bytes = min(m->size - at, 8u);
-
-		look->pieces[(*n)++] = (struct piece){ offset + at, s->mem_words[mem] + at / 8, 0,
-						       bytes == 8 ? ~0ull : (1ull << 8 * bytes) - 1 };
-		base->singles++;
-	}
+	return m->size / 8 >= SHORTEST_RUN ? m->size / 8 : 0;
 }
 
-static struct look *make_look(struct session *s, const struct mems *mems)
+static struct sights *make_sights(const struct session *s, const struct mems *mems)
 {
-	struct look *look = kvzalloc(struct_size(look, pieces, mems->n * (SHORTEST_RUN + 1)), GFP_KERNEL);
-	u32 i, b, n = 0;
-	int e;
+	u32 i, watched = 1, singles = 0, runs = 0;
+	struct sights *sights;
 
-	if (!look)
-		return ERR_PTR(-ENOMEM);
-	e = find_bases(s, mems, look);
-	if (e) {
-		kvfree(look);
-		return ERR_PTR(e);
+	for (i = 0; i < mems->n; i++) {
+		const struct vmxscope_mem *m = &s->mems[mems->list[i]];
+
+		watched += m->chain.depth - 1;
+		singles += DIV_ROUND_UP(m->size, 8) - run_of(m);
+		runs += run_of(m) != 0;
 	}
-	for (b = 0; b < 2 * look->nr_bases; b++)
-		for (i = 0; i < mems->n; i++)
-			if (same_base(&look->bases[b / 2].chain, &s->mems[mems->list[i]].chain))
-				add_mem(s, look, &look->bases[b / 2], &n, mems->list[i], b % 2);
-	return look;
+	sights = kvzalloc(sizeof(*sights) + watched * sizeof(struct watched) + (singles + runs) * sizeof(struct sight), GFP_KERNEL);
+	if (!sights)
+		return NULL;
+	sights->watched = (struct watched *)(sights + 1);
+	sights->singles = (struct sight *)(sights->watched + watched);
+	sights->runs = sights->singles + singles;
+	return sights;
 }
 
-int make_looks(struct session *s, struct hook *hook)
+/* They are looked for anew: something is watched that is not as it says. */
+static void lose_sight(struct sights *sights)
 {
+	sights->watched[0] = (struct watched){ (unsigned long)sights, 0 };
+	sights->watched_end = sights->watched + 1;
+}
+
+/* What a hook looks at; before the slots are made. */
+void make_sides(struct session *s, struct hook *hook)
+{
+	const struct vmxscope_hook *spec = &hook->spec;
+	const u32 first[2] = { spec->first_l1, spec->first_l2 }, nr[2] = { spec->nr_l1, spec->nr_l2 };
 	u32 level;
 
 	for (level = 0; level < 2; level++) {
-		struct look *look = make_look(s, &hook->mems[level]);
+		struct side *side = &hook->side[level];
 
-		if (IS_ERR(look))
-			return PTR_ERR(look);
-		hook->look[level] = look;
+		side->fields = s->listed + first[level];
+		side->fields_end = side->fields + nr[level];
+		side->mems = hook->mems[level];
+		side->due = spec->flags & VMXSCOPE_HOOK_DUE;
+		side->if_due = level == 0 && spec->flags & VMXSCOPE_HOOK_IF_DUE;
+		if (side->mems.n)
+			side->sights = s->nr_sights++;
 	}
-	return 0;
 }
 
 static u32 told_values(const struct session *s)
@@ -126,89 +93,148 @@ static u32 told_values(const struct session *s)
 	return 2 * s->setup.nr_fields + s->mem_words[s->setup.nr_mems];
 }
 
-int make_told(struct session *s, struct slot *slot)
+static int make_all_sights(struct session *s, struct slot *slot)
 {
-	slot->told.all = kvcalloc(told_values(s), sizeof(u64), GFP_KERNEL);
-	if (!slot->told.all)
+	u32 i, level;
+
+	slot->sights = kvcalloc(max(s->nr_sights, 1u), sizeof(*slot->sights), GFP_KERNEL);
+	if (!slot->sights)
 		return -ENOMEM;
-	slot->told.fields[0] = slot->told.all;
-	slot->told.fields[1] = slot->told.fields[0] + s->setup.nr_fields;
-	slot->told.words = slot->told.fields[1] + s->setup.nr_fields;
-	slot->afresh = true;
+	for (i = 0; i < s->setup.nr_hooks; i++) {
+		for (level = 0; level < 2; level++) {
+			const struct side *side = &s->hooks[i].side[level];
+
+			if (!side->mems.n)
+				continue;
+			slot->sights[side->sights] = make_sights(s, &side->mems);
+			if (!slot->sights[side->sights])
+				return -ENOMEM;
+		}
+	}
 	return 0;
 }
 
-/* A record's changes are gathered behind its header: their values, then, behind the room for these, what they are. */
-#define ROOM (VMXSCOPE_MAX_CHANGES + VMXSCOPE_MAX_FIELDS)
-static_assert(sizeof(struct vmxscope_record) + ROOM * (sizeof(u64) + sizeof(u16)) <= VMXSCOPE_MAX_RECORD);
-
-static __always_inline u32 add(struct vmxscope_record *r, u32 n, u32 what, u64 value)
+int make_told(struct session *s, struct slot *slot)
 {
-	((u64 *)(r + 1))[n] = value;
-	((u16 *)((u64 *)(r + 1) + ROOM))[n] = what;
+	u64 *told = kvcalloc(told_values(s), sizeof(u64), GFP_KERNEL);
+
+	if (!told)
+		return -ENOMEM;
+	slot->told = told;
+	slot->known[0].told = told;
+	slot->known[1].told = told + s->setup.nr_fields;
+	slot->told_words = told + 2 * s->setup.nr_fields;
+	slot->afresh = true;
+	return make_all_sights(s, slot);
+}
+
+void free_told(struct session *s, struct slot *slot)
+{
+	u32 i;
+
+	for (i = 0; slot->sights && i < s->nr_sights; i++)
+		kvfree(slot->sights[i]);
+	kvfree(slot->sights);
+	kvfree(slot->told);
+}
+
+/* A record's changes while they are gathered, in a slot's scratch. */
+#define ROOM (VMXSCOPE_MAX_CHANGES + VMXSCOPE_MAX_FIELDS + VMXSCOPE_MAX_ONCE)
+struct news {
+	u64 value[ROOM];
+	u16 what[ROOM];
+};
+static_assert(sizeof(struct vmxscope_record) + sizeof(struct news) <= VMXSCOPE_MAX_RECORD);
+
+static __always_inline u32 add(struct news *news, u32 n, u32 what, u64 value)
+{
+	news->value[n] = value;
+	news->what[n] = what;
 	return n + 1;
 }
 
-/* All that follow append to the record's n changes, and give how many there are then. */
+/* All that follow append to n changes, and give how many there are then. */
 
-/* Everything is to be told again; of fields that the processor does not have, at once that it has them not. */
-static noinline u32 forget(struct session *s, struct slot *slot, struct vmxscope_record *r, u32 n)
+/* What never changes. */
+static u32 add_once(struct session *s, struct slot *slot, struct news *news, u32 n)
 {
-	u64 *value = slot->told.all;
 	u32 i;
 
-	for (i = 0; i < told_values(s); i++)
-		value[i] = s->untold;
-	for_each_set_bit(i, s->unsupported, s->setup.nr_fields) {
-		slot->told.fields[0][i] = slot->told.fields[1][i] = s->unreadable;
-		n = add(r, n, i | VMXSCOPE_CHANGE_STATUS, VMXSCOPE_FIELD_UNSUPPORTED);
+	for (i = 0; i < s->setup.nr_mems; i++) {
+		const struct vmxscope_mem *m = &s->mems[i];
+		unsigned long at;
+		u64 value = 0;
+
+		if (!(m->flags & VMXSCOPE_MEM_ONCE) || !follow(slot->vcpu, &m->chain, &at) ||
+		    copy_from_kernel_nofault(&value, (void *)at, m->size))
+			continue;
+		n = add(news, n, VMXSCOPE_CHANGE_MEM + s->mem_words[i], value);
 	}
 	return n;
 }
 
+/* Everything is to be told again; of fields that the processor does not have, at once that it has them not. */
+static noinline u32 forget(struct session *s, struct slot *slot, struct news *news, u32 n)
+{
+	u64 *value = slot->told;
+	u32 i;
+
+	for (i = 0; i < told_values(s); i++)
+		value[i] = s->untold;
+	for (i = 0; i < s->nr_sights; i++)
+		lose_sight(slot->sights[i]);
+	for_each_set_bit(i, s->unsupported, s->setup.nr_fields) {
+		slot->known[0].told[i] = slot->known[1].told[i] = s->unreadable;
+		n = add(news, n, i | VMXSCOPE_CHANGE_STATUS, VMXSCOPE_FIELD_UNSUPPORTED);
+	}
+	return add_once(s, slot, news, n);
+}
+
 /* A field that VMREAD did not give: once it is known that the processor does not have it, it is not tried again. */
-static noinline u32 add_refused(struct session *s, u64 *told, u32 field, struct vmxscope_record *r, u32 n)
+static noinline u32 add_refused(struct session *s, u64 *told, u32 field, struct news *news, u32 n)
 {
 	u64 value;
 	u8 status = vmread_field(s, field, &value);
 
 	if (status == VMXSCOPE_FIELD_READ) {
 		*told = value;
-		return add(r, n, field, value);
+		return add(news, n, field, value);
 	}
 	*told = status == VMXSCOPE_FIELD_UNSUPPORTED ? s->unreadable : s->untold;
-	return add(r, n, field | VMXSCOPE_CHANGE_STATUS, status);
+	return add(news, n, field | VMXSCOPE_CHANGE_STATUS, status);
 }
 
-/* Of the VMCS that is_current_vmcs(), with interrupts off. */
-static __always_inline u32 add_fields(struct session *s, u64 *told, const struct listed *field, u32 nr,
-				      struct vmxscope_record *r, u32 n)
+/* At least one, of the VMCS that is_current_vmcs(), with interrupts off. */
+static __always_inline u32 add_fields(struct session *s, u64 *told, const struct side *side, struct news *news, u32 n)
 {
-	const struct listed *end = field + nr;
+	const struct listed *field = side->fields, *end = side->fields_end;
 	const u64 unreadable = s->unreadable;
 
-	for (; field < end; field++) {
-		u64 last = told[field->told];
+	do {
 		unsigned long value;
+		bool differs;
 
-		if (last == unreadable)
+		if (unlikely(told[field->told] == unreadable))
 			continue;
 		asm volatile goto("1: vmread %[encoding], %[value]\n\t"
-				   "jbe %l[refused]\n\t" _ASM_EXTABLE(1b, %l[refused])
-				   : [value] "=r"(value) : [encoding] "r"((unsigned long)field->encoding) : "cc" : refused);
-		if (likely(value == last))
+				   "jbe %l[refused]\n\t"
+				   "cmp %[told], %[value]\n\t" _ASM_EXTABLE(1b, %l[refused])
+				   : [value] "=&r"(value), "=@ccne"(differs)
+				   : [encoding] "r"((unsigned long)field->encoding), [told] "m"(told[field->told])
+				   : : refused);
+		if (likely(!differs))
 			continue;
 		told[field->told] = value;
-		n = add(r, n, field->told, value);
+		n = add(news, n, field->told, value);
 		continue;
 refused:
-		n = add_refused(s, &told[field->told], field->told, r, n);
-	}
+		n = add_refused(s, &told[field->told], field->told, news, n);
+	} while (++field < end);
 	return n;
 }
 
-/* Told of the first word of a mem, for all of it. */
-static noinline u32 add_unreadable(struct session *s, u64 *told, u32 word, struct vmxscope_record *r, u32 n)
+/* Told of the first word of a mem, for all of it: the others are told again when they can be. */
+static noinline u32 add_unreadable(struct session *s, u64 *told, u32 word, struct news *news, u32 n)
 {
 	u32 mem = 0;
 
@@ -217,35 +243,119 @@ static noinline u32 add_unreadable(struct session *s, u64 *told, u32 word, struc
 	word = s->mem_words[mem];
 	if (told[word] == s->unreadable)
 		return n;
+	n = add(news, n, (VMXSCOPE_CHANGE_MEM + word) | VMXSCOPE_CHANGE_STATUS, VMXSCOPE_FIELD_FAULTED);
 	told[word] = s->unreadable;
-	return add(r, n, (VMXSCOPE_CHANGE_MEM + word) | VMXSCOPE_CHANGE_STATUS, VMXSCOPE_FIELD_FAULTED);
+	while (++word < s->mem_words[mem + 1])
+		told[word] = s->untold;
+	return n;
 }
 
-static __always_inline u32 add_singles(struct session *s, unsigned long base, const struct piece *p, u32 nr, u64 *told,
-				       struct vmxscope_record *r, u32 n)
+static void watch_word(struct sights *sights, unsigned long at, u64 value)
 {
-	const struct piece *end = p + nr;
+	struct watched *w;
 
-	for (; p < end; p++) {
-		u64 value;
+	for (w = sights->watched; w < sights->watched_end; w++)
+		if (w->at == at)
+			return;
+	*sights->watched_end++ = (struct watched){ at, value };
+}
 
-		__get_kernel_nofault(&value, (u64 *)(base + p->offset), u64, fault);
-		value &= p->mask;
-		if (likely(value == told[p->word]))
-			continue;
-		told[p->word] = value;
-		n = add(r, n, VMXSCOPE_CHANGE_MEM + p->word, value);
-		continue;
-fault:
-		n = add_unreadable(s, told, p->word, r, n);
+/*
+ * Where a mem of that vCPU's is; what was followed is watched. False: it cannot be read. An address that is not the
+ * kernel's must never be touched: the fix-up is for holes in kernel memory, and under SMAP a fault on a user's address is
+ * fatal whatever is fixed up.
+ */
+static bool follow_watched(unsigned long vcpu, const struct vmxscope_mem *m, struct sights *sights, unsigned long *at)
+{
+	const struct vmxscope_chain *chain = &m->chain;
+	u32 i;
+
+	*at = vcpu + chain->offset[0];
+	for (i = 1; i < chain->depth; i++) {
+		u64 to = 0;
+		bool read = peek(*at, &to);
+
+		watch_word(sights, *at, to);
+		if (!read || !in_kernel(to) || !in_kernel(to + chain->offset[i]))
+			return false;
+		*at = to + chain->offset[i];
+	}
+	return in_kernel(*at + round_up(m->size, 8));
+}
+
+static void add_sights(const struct session *s, u32 mem, unsigned long at, struct sights *sights)
+{
+	u32 size = s->mems[mem].size, word = s->mem_words[mem], run = run_of(&s->mems[mem]), done;
+
+	if (run)
+		*sights->runs_end++ = (struct sight){ .at = at, .word = word, .words = run };
+	for (done = 8 * run; done < size; done += 8)
+		*sights->singles_end++ = (struct sight){
+			.at = at + done,
+			.mask = size - done >= 8 ? ~0ull : (1ull << 8 * (size - done)) - 1,
+			.word = word + done / 8,
+		};
+}
+
+/* A pointer has changed, or all is to be told afresh. */
+static noinline u32 look_anew(struct session *s, struct slot *slot, const struct mems *mems, struct sights *sights,
+			      struct news *news, u32 n)
+{
+	unsigned long at;
+	u32 i;
+
+	sights->watched_end = sights->watched;
+	sights->singles_end = sights->singles;
+	sights->runs_end = sights->runs;
+	for (i = 0; i < mems->n; i++) {
+		u32 mem = mems->list[i];
+
+		if (follow_watched(slot->vcpu, &s->mems[mem], sights, &at))
+			add_sights(s, mem, at, sights);
+		else
+			n = add_unreadable(s, slot->told_words, s->mem_words[mem], news, n);
 	}
 	return n;
 }
 
-static __always_inline u32 add_run(struct session *s, unsigned long at, const struct piece *p, u64 *told,
-				   struct vmxscope_record *r, u32 n)
+static __always_inline bool unchanged(const struct sights *sights)
 {
-	unsigned long left = p->words;
+	const struct watched *w = sights->watched, *end = sights->watched_end;
+
+	for (; w < end; w++) {
+		u64 value;
+
+		if (unlikely(!peek(w->at, &value) || value != w->value))
+			return false;
+	}
+	return true;
+}
+
+static __always_inline u32 add_singles(struct session *s, const struct sights *sights, u64 *told, struct news *news, u32 n)
+{
+	const struct sight *p = sights->singles, *end = sights->singles_end;
+
+	for (; p < end; p++) {
+		bool differs;
+		u64 value;
+
+		__get_kernel_nofault(&value, (u64 *)p->at, u64, fault);
+		value &= p->mask;
+		asm("cmp %[told], %[value]" : "=@ccne"(differs) : [told] "m"(told[p->word]), [value] "r"(value));
+		if (likely(!differs))
+			continue;
+		told[p->word] = value;
+		n = add(news, n, VMXSCOPE_CHANGE_MEM + p->word, value);
+		continue;
+fault:
+		n = add_unreadable(s, told, p->word, news, n);
+	}
+	return n;
+}
+
+static u32 add_run(struct session *s, const struct sight *p, u64 *told, struct news *news, u32 n)
+{
+	unsigned long at = p->at, left = p->words;
 	u64 *last = told + p->word, value;
 	bool same;
 
@@ -257,79 +367,154 @@ static __always_inline u32 add_run(struct session *s, unsigned long at, const st
 		if (!peek(at - 8, &value))
 			goto fault;
 		last[-1] = value;
-		n = add(r, n, VMXSCOPE_CHANGE_MEM + (last - 1 - told), value);
+		n = add(news, n, VMXSCOPE_CHANGE_MEM + (last - 1 - told), value);
 	}
 	return n;
 fault:
-	return add_unreadable(s, told, p->word, r, n);
+	return add_unreadable(s, told, p->word, news, n);
 }
 
-/* Where nothing can be read: of all mems at a base. */
-static noinline u32 add_unreadables(struct session *s, const struct piece *p, u32 nr, u64 *told, struct vmxscope_record *r,
-				    u32 n)
+static noinline u32 add_runs(struct session *s, const struct sights *sights, u64 *told, struct news *news, u32 n)
 {
-	for (; nr; nr--, p++)
-		n = add_unreadable(s, told, p->word, r, n);
+	const struct sight *p;
+
+	for (p = sights->runs; p < sights->runs_end; p++)
+		n = add_run(s, p, told, news, n);
 	return n;
 }
 
-/*
- * An address that is not the kernel's must never be touched: the fix-up is for holes in kernel memory, and under SMAP
- * a fault on a user's address is fatal whatever is fixed up.
- */
-static __always_inline bool find_base(unsigned long vcpu, const struct base *b, unsigned long *base)
+static __always_inline u32 add_state(struct session *s, struct slot *slot, const struct side *side, struct news *news, u32 n)
 {
-	if (b->chain.depth == 1) {
-		*base = vcpu;
-		return true;
-	}
-	return follow(vcpu, &b->chain, base) && in_kernel(*base + b->end);
+	struct sights *sights = slot->sights[side->sights];
+
+	if (unlikely(!unchanged(sights)))
+		n = look_anew(s, slot, &side->mems, sights, news, n);
+	n = add_singles(s, sights, slot->told_words, news, n);
+	if (sights->runs != sights->runs_end)
+		n = add_runs(s, sights, slot->told_words, news, n);
+	return n;
 }
 
-static __always_inline u32 add_state(struct session *s, const struct look *look, unsigned long vcpu, u64 *told,
-				     struct vmxscope_record *r, u32 n)
+static noinline void put_regs(u64 *to, const struct slot *slot, const struct pt_regs *regs)
 {
-	const struct piece *piece = look->pieces;
-	const struct base *b = look->bases, *end = b + look->nr_bases;
-	u32 i;
+	to[0] = slot->vcpu;
+	to[1] = regs ? regs->si : 0;
+	to[2] = regs ? regs->dx : 0;
+	to[3] = regs ? regs->cx : 0;
+	to[4] = regs ? regs->r8 : 0;
+	to[5] = regs ? regs->ax : 0;
+}
 
-	for (; b < end; b++) {
-		unsigned long base;
+/* Straight into the ring. */
+static __always_inline bool put(struct session *s, struct slot *slot, const struct hook *hook, u32 flags,
+				const struct pt_regs *regs, const struct news *news, u32 n)
+{
+	u32 whats = (n + 3) / 4, size = offsetof(struct vmxscope_record, regs) + (n + whats) * sizeof(u64);
+	struct vmxscope_record *r;
+	bool room;
 
-		if (unlikely(!find_base(vcpu, b, &base))) {
-			if (told[piece->word] != s->unreadable)
-				n = add_unreadables(s, piece, b->singles + b->runs, told, r, n);
-			piece += b->singles + b->runs;
-			continue;
+	if (unlikely(flags & VMXSCOPE_REC_REGS))
+		size += sizeof(r->regs);
+	if (unlikely(!ring_enter(&s->ring)))
+		return false;
+	room = ring_has_room(&s->ring, size);
+	if (likely(room)) {
+		r = ring_place(&s->ring);
+		r->size = size;
+		r->type = VMXSCOPE_REC_CHANGES;
+		r->hook = hook->index;
+		r->slot = slot->index;
+		r->tid = slot->tid;
+		r->tsc = rdtsc();
+		r->lost = slot->lost;
+		r->flags = flags;
+		r->first = 0;
+		r->nr = n;
+		if (n) {
+			copy_words(r->regs, news->value, n);
+			copy_words(r->regs + n, news->what, whats);
 		}
-		n = add_singles(s, base, piece, b->singles, told, r, n);
-		piece += b->singles;
-		for (i = b->runs; i; i--, piece++)
-			n = add_run(s, base + piece->offset, piece, told, r, n);
+		if (unlikely(flags & VMXSCOPE_REC_REGS))
+			put_regs(r->regs + n + whats, slot, regs);
+		wake_if_due(s, ring_commit(&s->ring, size));
 	}
-	return n;
+	ring_leave(&s->ring);
+	return room;
 }
 
-/* In a hook's handler, interrupts off; `r` is the slot's scratch, with its header filled in. */
-void add_changes(struct session *s, const struct hook *hook, struct slot *slot, bool known, phys_addr_t pa,
-		 struct vmxscope_record *r)
+/* Some hooks look at memory only where another has made it worth while. */
+static __always_inline bool looks_at_state(struct slot *slot, const struct side *side)
 {
-	bool is_vmcs02 = r->flags & VMXSCOPE_REC_LEVEL2;
-	u32 first = is_vmcs02 ? hook->spec.first_l2 : hook->spec.first_l1;
-	u32 nr = is_vmcs02 ? hook->spec.nr_l2 : hook->spec.nr_l1;
-	u32 n = 0;
+	if (side->due)
+		slot->due = true;
+	if (!side->mems.n || (side->if_due && !slot->due))
+		return false;
+	if (side->if_due)
+		slot->due = false;
+	return true;
+}
 
+/* What is new at this hook; `regs`: the registers at a function's beginning, or NULL. */
+static __always_inline void tell_changes(struct hook *hook, struct slot *slot, const struct pt_regs *regs)
+{
+	struct session *s = slot->session;
+	struct news *news = slot->scratch;
+	u32 n = 0, flags = regs ? VMXSCOPE_REC_REGS : 0;
+	const struct known_vmcs *loaded;
+	const struct side *side;
+	unsigned long irqs;
+	bool is_vmcs02;
+
+	local_irq_save(irqs);
+	loaded = loaded_vmcs(slot, &is_vmcs02);
+	side = &hook->side[is_vmcs02];
+	OPTIMIZER_HIDE_VAR(side);	/* or it is worked out again at each use */
+	flags |= is_vmcs02 ? VMXSCOPE_REC_LEVEL2 : 0;
 	if (unlikely(slot->afresh)) {
 		slot->afresh = false;
-		n = forget(s, slot, r, n);
-		r->flags |= VMXSCOPE_REC_AFRESH;
+		slot->due = true;
+		n = forget(s, slot, news, n);
+		flags |= VMXSCOPE_REC_AFRESH | VMXSCOPE_REC_REGS;
 	}
-	if (nr && known && is_current_vmcs(pa)) {
-		r->flags |= VMXSCOPE_REC_IDENTIFIED;
-		n = add_fields(s, slot->told.fields[is_vmcs02], s->listed + first, nr, r, n);
+	if (side->fields != side->fields_end && loaded && is_current_vmcs(slot, loaded)) {
+		flags |= VMXSCOPE_REC_IDENTIFIED;
+		n = add_fields(s, loaded->told, side, news, n);
 	}
-	n = add_state(s, hook->look[is_vmcs02], slot->vcpu, slot->told.words, r, n);
-	r->nr = n;
-	copy_words((u64 *)(r + 1) + n, (u64 *)(r + 1) + ROOM, (n + 3) / 4);
-	r->size = sizeof(*r) + n * sizeof(u64) + round_up(n * sizeof(u16), 8);
+	if (looks_at_state(slot, side)) {
+		flags |= VMXSCOPE_REC_STATE;
+		n = add_state(s, slot, side, news, n);
+	}
+	if (unlikely(!put(s, slot, hook, flags, regs, news, n)))
+		lose(slot);
+	local_irq_restore(irqs);
+}
+
+/* The handlers. Each has all of the above in it: at every crossing a call less. */
+
+int changes_at_entry(struct kprobe *kp, struct pt_regs *regs)
+{
+	struct hook *hook = container_of(kp, struct hook, kp);
+	struct slot *slot = enter_slot(hook->session, regs->di);
+
+	if (slot)
+		tell_changes(hook, slot, regs);
+	return 0;
+}
+
+void changes_at_tracepoint(void *data, unsigned long vcpu)
+{
+	struct hook *hook = data;
+	struct slot *slot = enter_slot(hook->session, vcpu);
+
+	if (slot)
+		tell_changes(hook, slot, NULL);
+}
+
+void changes_at_tracepoint_of_current(void *data)
+{
+	struct hook *hook = data;
+	struct slot *slot = slot_of_current(hook->session);
+
+	if (slot)
+		tell_changes(hook, slot, NULL);
 }

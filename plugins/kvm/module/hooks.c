@@ -4,100 +4,30 @@
 #include <linux/slab.h>
 #include <linux/tracepoint.h>
 #include <linux/uaccess.h>
+#include <asm/tsc.h>
 
 #include "session.h"
 
-static struct slot *find_slot(struct session *s, unsigned long vcpu)
+/* Completes the header, and puts the record into the ring or counts it as lost. Interrupts are off. */
+static void emit(struct session *s, struct slot *slot, struct vmxscope_record *r)
 {
-	u32 i, n = smp_load_acquire(&s->nr_slots_used);
+	struct ring *ring = &s->ring;
+	bool room = false;
 
-	for (i = 0; i < n; i++)
-		if (s->slots[i].vcpu == vcpu)
-			return &s->slots[i];
-	return NULL;
-}
-
-/* What the thread on this processor ran when it last came by: one session is open at a time. */
-static DEFINE_PER_CPU(struct slot *, here);
-
-/* When no handler runs any more. */
-void forget_slots(void)
-{
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		per_cpu(here, cpu) = NULL;
-}
-
-/* AT_VMREAD and AT_VMWRITE have no vCPU in a register: it is the one that this thread runs. */
-static struct slot *slot_of_current(struct session *s)
-{
-	u32 i, n = smp_load_acquire(&s->nr_slots_used);
-	struct slot *slot = this_cpu_read(here);
-
-	if (likely(slot && READ_ONCE(slot->task) == current))
-		return slot;
-	for (i = 0; i < n; i++)
-		if (READ_ONCE(s->slots[i].task) == current)
-			return &s->slots[i];
-	return NULL;
-}
-
-static void set_task(struct session *s, struct slot *slot)
-{
-	struct task_struct *old;
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(&s->slot_lock, flags);
-	old = slot->task;
-	WRITE_ONCE(slot->task, get_task_struct(current));
-	raw_spin_unlock_irqrestore(&s->slot_lock, flags);
-	if (old)
-		put_task_struct(old);
-}
-
-static struct slot *add_slot(struct session *s, unsigned long vcpu)
-{
-	struct slot *slot = NULL;
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(&s->slot_lock, flags);
-	if (s->nr_slots_used < s->setup.nr_slots) {
-		slot = &s->slots[s->nr_slots_used];
-		slot->vcpu = vcpu;
-		slot->armed = READ_ONCE(s->default_armed);
-		smp_store_release(&s->nr_slots_used, s->nr_slots_used + 1);
+	r->slot = slot->index;
+	r->tid = task_pid_nr(current);
+	r->tsc = rdtsc_ordered();
+	r->lost = slot->lost;
+	if (ring_enter(ring)) {
+		room = ring_has_room(ring, r->size);
+		if (likely(room)) {
+			copy_words(ring_place(ring), r, r->size / 8);
+			wake_if_due(s, ring_commit(ring, r->size));
+		}
+		ring_leave(ring);
 	}
-	raw_spin_unlock_irqrestore(&s->slot_lock, flags);
-	if (!slot)
-		atomic_inc(&s->no_slot);
-	return slot;
-}
-
-static noinline struct slot *look_for_slot(struct session *s, unsigned long vcpu)
-{
-	struct slot *slot;
-
-	if (task_tgid_nr(current) != s->setup.tgid || READ_ONCE(s->closing))
-		return NULL;
-	slot = find_slot(s, vcpu);
-	if (!slot)
-		slot = add_slot(s, vcpu);
-	if (slot && slot->task != current)
-		set_task(s, slot);
-	if (slot)
-		this_cpu_write(here, slot);
-	return slot;
-}
-
-/* The slot of a vCPU that the current thread runs now; NULL for another VM's. */
-static __always_inline struct slot *enter_slot(struct session *s, unsigned long vcpu)
-{
-	struct slot *slot = this_cpu_read(here);
-
-	if (likely(slot && slot->vcpu == vcpu && slot->task == current && !READ_ONCE(s->closing)))
-		return slot;
-	return look_for_slot(s, vcpu);
+	if (unlikely(!room))
+		lose(slot);
 }
 
 void emit_simple(struct slot *slot, u16 type, u32 flags, u64 arg0, u64 arg1, u16 hook)
@@ -156,8 +86,7 @@ static void add_mems(struct session *s, const struct hook *hook, unsigned long v
 	}
 }
 
-static void add_image(struct session *s, const struct hook *hook, bool known, phys_addr_t pa,
-		      struct vmxscope_record *r)
+static void add_image(struct slot *slot, const struct hook *hook, const struct known_vmcs *loaded, struct vmxscope_record *r)
 {
 	bool is_vmcs02 = r->flags & VMXSCOPE_REC_LEVEL2;
 	u32 first = is_vmcs02 ? hook->spec.first_l2 : hook->spec.first_l1;
@@ -166,7 +95,7 @@ static void add_image(struct session *s, const struct hook *hook, bool known, ph
 	u8 *status = (u8 *)(values + n);
 
 	memset(values, 0, n * 8 + round_up(n, 8));
-	if (known && read_image(s, pa, first, n, values, status))
+	if (loaded && read_image(slot, loaded, first, n, values, status))
 		r->flags |= VMXSCOPE_REC_IDENTIFIED;
 	r->first = first;
 	r->nr = n;
@@ -174,11 +103,11 @@ static void add_image(struct session *s, const struct hook *hook, bool known, ph
 }
 
 /* `regs`: the registers at the hook; a tracepoint has none. */
-static __always_inline void begin_record(struct vmxscope_record *r, u16 type, struct hook *hook, struct slot *slot,
-					 const struct pt_regs *regs, bool is_vmcs02)
+static void begin_record(struct vmxscope_record *r, struct hook *hook, struct slot *slot, const struct pt_regs *regs,
+			 bool is_vmcs02)
 {
 	r->size = sizeof(*r);
-	r->type = type;
+	r->type = VMXSCOPE_REC_HOOK;
 	r->hook = hook->index;
 	r->flags = is_vmcs02 ? VMXSCOPE_REC_LEVEL2 : 0;
 	r->first = r->nr = 0;
@@ -190,52 +119,39 @@ static __always_inline void begin_record(struct vmxscope_record *r, u16 type, st
 	r->regs[5] = regs ? regs->ax : 0;
 }
 
-static void record_all(struct hook *hook, struct slot *slot, const struct pt_regs *regs, bool known, bool is_vmcs02,
-		       phys_addr_t pa)
+static void record_all(struct hook *hook, struct slot *slot, const struct pt_regs *regs, const struct known_vmcs *loaded,
+		       bool is_vmcs02)
 {
 	struct vmxscope_record *r = slot->scratch;
 	unsigned long flags;
 
-	begin_record(r, VMXSCOPE_REC_HOOK, hook, slot, regs, is_vmcs02);
+	begin_record(r, hook, slot, regs, is_vmcs02);
 	add_mems(slot->session, hook, slot->vcpu, r);
 	if (hook->spec.flags & VMXSCOPE_HOOK_IMAGE)
-		add_image(slot->session, hook, known, pa, r);
+		add_image(slot, hook, loaded, r);
 	local_irq_save(flags);
 	emit(slot->session, slot, r);
 	local_irq_restore(flags);
 }
 
-static __always_inline void record_changes(struct hook *hook, struct slot *slot, const struct pt_regs *regs, bool known,
-					   bool is_vmcs02, phys_addr_t pa)
+static noinline void record_and_hold(struct hook *hook, struct slot *slot, const struct pt_regs *regs)
 {
-	struct vmxscope_record *r = slot->scratch;
-	unsigned long flags;
+	bool is_vmcs02;
+	const struct known_vmcs *loaded = loaded_vmcs(slot, &is_vmcs02);
 
-	begin_record(r, VMXSCOPE_REC_CHANGES, hook, slot, regs, is_vmcs02);
-	local_irq_save(flags);
-	add_changes(slot->session, hook, slot, known, pa, r);
-	emit(slot->session, slot, r);
-	local_irq_restore(flags);
+	if ((is_vmcs02 || !(hook->spec.flags & VMXSCOPE_HOOK_LEVEL2)) && !(hook->spec.flags & VMXSCOPE_HOOK_SILENT))
+		record_all(hook, slot, regs, loaded, is_vmcs02);
+	WRITE_ONCE(slot->raised, slot->raised | (is_vmcs02 ? hook->spec.raise_l2 : hook->spec.raise_l1));
+	if (hook->spec.flags & VMXSCOPE_HOOK_PRE_ENTRY)
+		hold_if_wanted(slot);
 }
 
 static void fire(struct hook *hook, unsigned long vcpu, const struct pt_regs *regs)
 {
-	struct session *s = hook->session;
-	struct slot *slot = enter_slot(s, vcpu);
-	bool is_vmcs02 = false, known;
-	phys_addr_t pa = 0;
+	struct slot *slot = enter_slot(hook->session, vcpu);
 
-	if (!slot)
-		return;
-	known = loaded_vmcs(s, slot, &pa, &is_vmcs02);
-	is_vmcs02 &= known;
-	if (hook->spec.flags & VMXSCOPE_HOOK_CHANGES)
-		record_changes(hook, slot, regs, known, is_vmcs02, pa);
-	else if ((is_vmcs02 || !(hook->spec.flags & VMXSCOPE_HOOK_LEVEL2)) && !(hook->spec.flags & VMXSCOPE_HOOK_SILENT))
-		record_all(hook, slot, regs, known, is_vmcs02, pa);
-	WRITE_ONCE(slot->raised, slot->raised | (is_vmcs02 ? hook->spec.raise_l2 : hook->spec.raise_l1));
-	if (hook->spec.flags & VMXSCOPE_HOOK_PRE_ENTRY)
-		hold_if_wanted(slot);
+	if (slot)
+		record_and_hold(hook, slot, regs);
 }
 
 static int at_entry(struct kprobe *kp, struct pt_regs *regs)
@@ -270,13 +186,12 @@ static bool wanted_op(struct session *s, unsigned long encoding)
 /* An access seen: of vmcs02, or of vmcs01, by what KVM has loaded. */
 static void emit_op(struct slot *slot, struct hook *hook, u32 flags, u64 encoding, u64 value)
 {
-	struct session *s = hook->session;
-	bool is_vmcs02 = false;
-	phys_addr_t pa;
+	bool is_vmcs02;
 
-	if (loaded_vmcs(s, slot, &pa, &is_vmcs02) && is_vmcs02)
+	loaded_vmcs(slot, &is_vmcs02);
+	if (is_vmcs02)
 		flags |= VMXSCOPE_REC_LEVEL2;
-	emit_simple(slot, VMXSCOPE_REC_OP, flags, encoding, value, hook - s->hooks);
+	emit_simple(slot, VMXSCOPE_REC_OP, flags, encoding, value, hook->index);
 }
 
 static int at_vmwrite(struct kprobe *kp, struct pt_regs *regs)
@@ -337,7 +252,11 @@ static void at_tracepoint_of_current(void *data)
 
 static void *tracepoint_probe(const struct hook *hook)
 {
-	return hook->spec.kind == VMXSCOPE_AT_TRACEPOINT ? (void *)at_tracepoint : (void *)at_tracepoint_of_current;
+	bool changes = hook->spec.flags & VMXSCOPE_HOOK_CHANGES;
+
+	if (hook->spec.kind == VMXSCOPE_AT_TRACEPOINT)
+		return changes ? changes_at_tracepoint : at_tracepoint;
+	return changes ? changes_at_tracepoint_of_current : at_tracepoint_of_current;
 }
 
 static bool at_a_tracepoint(const struct hook *hook)
@@ -369,7 +288,7 @@ static int place(struct hook *hook)
 		hook->kp.pre_handler = at_vmwrite;
 		hook->kp.post_handler = after_vmwrite;
 	} else {
-		hook->kp.pre_handler = at_entry;
+		hook->kp.pre_handler = spec->flags & VMXSCOPE_HOOK_CHANGES ? changes_at_entry : at_entry;
 	}
 	return register_kprobe(&hook->kp);
 }

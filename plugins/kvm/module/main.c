@@ -40,11 +40,16 @@ static int check_setup(const struct vmxscope_setup *c)
 
 static int check_mems(const struct session *s)
 {
-	u32 i;
+	u32 i, once = 0;
 
-	for (i = 0; i < s->setup.nr_mems; i++)
-		if (!chain_ok(&s->mems[i].chain) || !s->mems[i].size || s->mems[i].size > VMXSCOPE_MAX_MEM_SIZE)
+	for (i = 0; i < s->setup.nr_mems; i++) {
+		const struct vmxscope_mem *m = &s->mems[i];
+
+		if (!chain_ok(&m->chain) || !m->size || m->size > VMXSCOPE_MAX_MEM_SIZE)
 			return -EINVAL;
+		if (m->flags & VMXSCOPE_MEM_ONCE && (m->size > sizeof(u64) || ++once > VMXSCOPE_MAX_ONCE))
+			return -EINVAL;
+	}
 	return 0;
 }
 
@@ -83,6 +88,8 @@ static int check_hook(const struct session *s, const struct vmxscope_hook *h)
 	int e;
 
 	if (h->kind > VMXSCOPE_AT_TRACEPOINT_OF_CURRENT || h->field_reg > 15 || h->value_reg > 15 || !h->address)
+		return -EINVAL;
+	if (h->flags & VMXSCOPE_HOOK_CHANGES && h->kind != VMXSCOPE_AT_ENTRY && h->kind < VMXSCOPE_AT_TRACEPOINT)
 		return -EINVAL;
 	e = check_records(s, h, h->first_l1, h->nr_l1, h->groups_l1);
 	return e ?: check_records(s, h, h->first_l2, h->nr_l2, h->groups_l2);
@@ -139,13 +146,11 @@ static void free_parts(struct session *s)
 		if (s->slots[i].task)
 			put_task_struct(s->slots[i].task);
 		kvfree(s->slots[i].scratch);
-		kvfree(s->slots[i].told.all);
+		free_told(s, &s->slots[i]);
 	}
 	for (i = 0; s->hooks && i < s->setup.nr_hooks; i++)
-		for (level = 0; level < 2; level++) {
+		for (level = 0; level < 2; level++)
 			kvfree(s->hooks[i].mems[level].list);
-			kvfree(s->hooks[i].look[level]);
-		}
 	kvfree(s->slots);
 	kvfree(s->hooks);
 	kvfree(s->kps);
@@ -211,6 +216,7 @@ static int take_lists(struct session *s)
 	e = check_mems(s);
 	if (!e)
 		lay_out(s);
+	s->nr_sights = 0;
 	s->untold = get_random_u64();
 	s->unreadable = get_random_u64();
 	for (i = 0; !e && i < c->nr_hooks; i++) {
@@ -222,7 +228,7 @@ static int take_lists(struct session *s)
 		if (!e)
 			e = choose_mems(s, &s->hooks[i]);
 		if (!e && s->hooks[i].spec.flags & VMXSCOPE_HOOK_CHANGES)
-			e = make_looks(s, &s->hooks[i]);
+			make_sides(s, &s->hooks[i]);
 	}
 	return e;
 }

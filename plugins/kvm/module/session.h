@@ -15,29 +15,11 @@
 #include <linux/uaccess.h>
 #include <linux/wait.h>
 #include <asm/asm.h>
-#include <asm/tlbflush.h>
+#include <asm/special_insns.h>
 
-#include "vmxscope_uapi.h"
+#include "ring.h"
 
 struct session;
-
-struct ring {
-	struct vmxscope_ring_page *page;	/* shared with the agent, then the data */
-	u8 *data;
-	u32 bytes;
-	u64 head;				/* ours; the agent's copy in `page` is only written */
-	raw_spinlock_t lock;
-};
-
-/*
- * What the REC_CHANGES of a vCPU have told so far: of vmcs01, vmcs02 (by place in setup's fields) and of memory (by word).
- * session->untold where nothing was told yet: a random number, which no value equals but by a miracle, and that one would
- * then show as not read.
- */
-struct told {
-	u64 *fields[2], *words;
-	void *all;				/* the memory of the three */
-};
 
 /* A write on its way to the thread that is to do it. Whoever takes it out of slot->write (xchg) owns it. */
 struct write_request {
@@ -49,8 +31,9 @@ struct write_request {
 struct slot {
 	struct session *session;
 	unsigned long vcpu;			/* struct kvm_vcpu *, 0 = free */
+	unsigned long loaded_vmcs, vmcs02;	/* addresses of these members of its */
 	struct task_struct *task;		/* the thread that runs it, referenced; under session->slot_lock */
-	u32 index;
+	u32 index, tid;				/* of this slot, of its thread: as a record has them */
 	u32 armed;
 	u32 raised;
 	bool queued;				/* its task work is queued or running */
@@ -62,12 +45,26 @@ struct slot {
 	struct callback_head work;
 	wait_queue_head_t wait;
 	void *scratch;				/* a record while it is being made; VMXSCOPE_MAX_RECORD bytes */
-	bool afresh;				/* `told` no longer holds */
-	struct told told;
+	bool afresh;				/* what was told no longer holds */
+	bool due;				/* a HOOK_DUE fired */
+	/*
+	 * What the REC_CHANGES have told so far: of fields in known[].told, of memory by word. session->untold where nothing
+	 * was told yet: a random number, which no value equals but by a miracle, and that one would then show as not read.
+	 */
+	u64 *told_words;
+	void *told;				/* the memory of it all */
+	struct sights **sights;			/* by side->sights */
 	struct known_vmcs {			/* struct loaded_vmcs and vmcs that were found valid, of vmcs01 and vmcs02 */
 		unsigned long loaded, vmcs;
 		phys_addr_t pa;
+		u64 *told;			/* what REC_CHANGES told of its fields, by place in setup's */
 	} known[2];
+	u64 current_vmcs;			/* by VMPTRST, while a handler looks */
+};
+
+struct mems {
+	u16 *list;
+	u32 n;
 };
 
 struct hook {
@@ -75,11 +72,13 @@ struct hook {
 	struct vmxscope_hook spec;
 	u16 index;
 	bool placed;
-	struct mems {
-		u16 *list;
-		u32 n;
-	} mems[2];				/* those of groups_l1, of groups_l2 */
-	struct look *look[2];			/* HOOK_CHANGES: how they are looked at */
+	struct mems mems[2];			/* those of groups_l1, of groups_l2 */
+	struct side {				/* HOOK_CHANGES: what is looked at with vmcs02 not loaded, and with it */
+		const struct listed *fields, *fields_end;
+		struct mems mems;
+		u32 sights;			/* which of a slot's; none without mems */
+		bool due, if_due;		/* HOOK_DUE; HOOK_IF_DUE, where it is meant */
+	} side[2];
 	union {
 		struct kprobe kp;
 		struct kretprobe krp;
@@ -103,9 +102,10 @@ struct session {
 	u16 *mem_words;				/* nr_mems + 1: the first word of each, and how many there are */
 	u16 *fields;
 	struct listed *listed;			/* the same, with the first place of the same encoding */
-	u64 untold, unreadable;			/* in struct told */
+	u64 untold, unreadable;			/* where else what was told is */
 	unsigned long *unsupported;		/* fields that answered VMfailValid once: not asked again */
 	struct slot *slots;
+	u32 nr_sights;				/* of each slot */
 	u32 nr_slots_used;			/* grows only */
 	raw_spinlock_t slot_lock;		/* adding a slot, slot->task */
 	u32 default_armed;
@@ -141,17 +141,44 @@ static inline void copy_words(void *to, const void *from, unsigned long words)
 	asm volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
 }
 
-/* ring.c */
-int ring_init(struct ring *ring, u32 bytes);
-void ring_free(struct ring *ring);
-void emit(struct session *s, struct slot *slot, struct vmxscope_record *r);
-u64 ring_used(const struct ring *ring);
+/* What was put into the ring may be enough for those who wait for it. `used`: bytes of it. */
+static __always_inline void wake_if_due(struct session *s, u64 used)
+{
+	/* Waking here could be in the middle of anything: irq_work does it from a clean context. */
+	if (unlikely(used > READ_ONCE(s->setup.watch.wake_at)) && !READ_ONCE(s->waking)) {
+		WRITE_ONCE(s->waking, true);
+		irq_work_queue(&s->wake);
+	}
+}
+
+/* A record that found no room. */
+static __always_inline void lose(struct slot *slot)
+{
+	WRITE_ONCE(slot->lost, slot->lost + 1);
+	slot->afresh = true;
+}
+
+/* slots.c */
+DECLARE_PER_CPU(struct slot *, here);
+struct slot *look_for_slot(struct session *s, unsigned long vcpu);
+struct slot *slot_of_current(struct session *s);
+void forget_slots(void);
+
+/* The slot of a vCPU that the current thread runs now; NULL for another VM's. */
+static __always_inline struct slot *enter_slot(struct session *s, unsigned long vcpu)
+{
+	struct slot *slot = this_cpu_read(here);
+
+	if (likely(slot && slot->vcpu == vcpu && slot->task == current))
+		return slot;
+	return look_for_slot(s, vcpu);
+}
 
 /* vmcs.c */
 bool follow(unsigned long vcpu, const struct vmxscope_chain *chain, unsigned long *address);
 bool learn_vmcs(struct session *s, struct known_vmcs *known, unsigned long loaded);
 u8 vmread_field(struct session *s, u32 field, u64 *value);
-bool read_image(struct session *s, phys_addr_t expected, u32 first, u32 n, u64 *values, u8 *status);
+bool read_image(struct slot *slot, const struct known_vmcs *expected, u32 first, u32 n, u64 *values, u8 *status);
 
 bool vmwrite(unsigned long field, u64 value);
 
@@ -160,46 +187,52 @@ int check_write(const struct session *s, const struct vmxscope_write *c);
 void do_write(struct slot *slot, struct write_request *request);
 int write_held(struct session *s, struct vmxscope_write __user *arg);
 
-/* Is the current VMCS the one at `expected`? Interrupts must be off from here to the last VMREAD that relies on it. */
-static __always_inline bool is_current_vmcs(phys_addr_t expected)
+/*
+ * Is the current VMCS this one? Interrupts must be off from here to the last VMREAD that relies on it. (cr4_read_shadow()
+ * is a call.)
+ */
+static __always_inline bool is_current_vmcs(struct slot *slot, const struct known_vmcs *expected)
 {
-	u64 current_pa;
-
-	if (!(cr4_read_shadow() & X86_CR4_VMXE))
+	if (unlikely(!(native_read_cr4() & X86_CR4_VMXE)))
 		return false;
-	asm volatile goto("1: vmptrst %0\n\t" _ASM_EXTABLE(1b, %l[fault]) : "=m"(current_pa) : : "cc" : fault);
-	return current_pa == expected;
+	asm volatile goto("1: vmptrst %0\n\t" _ASM_EXTABLE(1b, %l[fault]) : "=m"(slot->current_vmcs) : : "cc" : fault);
+	return slot->current_vmcs == expected->pa;
 fault:
 	return false;
 }
 
-/* Which VMCS KVM says is loaded for this vCPU: its physical address, and whether it is vmcs02. */
-static __always_inline bool loaded_vmcs(struct session *s, struct slot *slot, phys_addr_t *pa, bool *is_vmcs02)
+/* The VMCS that KVM says is loaded for this vCPU, and whether it is vmcs02. NULL: there is none that could be found. */
+static __always_inline const struct known_vmcs *loaded_vmcs(struct slot *slot, bool *is_vmcs02)
 {
+	struct session *s = slot->session;
 	struct known_vmcs *known;
+	unsigned long which;
 	u64 loaded, vmcs;
 
-	if (!peek(slot->vcpu + s->setup.loaded_vmcs, &loaded))
-		return false;
-	*is_vmcs02 = loaded == slot->vcpu + s->setup.vmcs02;
-	known = &slot->known[*is_vmcs02];
+	*is_vmcs02 = false;
+	if (unlikely(!peek(slot->loaded_vmcs, &loaded)))
+		return NULL;
+	which = loaded == slot->vmcs02;
+	OPTIMIZER_HIDE_VAR(which);	/* or it is worked out again at each use */
+	known = &slot->known[which];
 	if (unlikely(loaded != known->loaded || !peek(loaded + s->setup.vmcs_in_loaded, &vmcs) || vmcs != known->vmcs) &&
 	    !learn_vmcs(s, known, loaded))
-		return false;
-	*pa = known->pa;
-	return true;
+		return NULL;
+	*is_vmcs02 = which;
+	return known;
 }
 
 /* changes.c */
+void make_sides(struct session *s, struct hook *hook);
 int make_told(struct session *s, struct slot *slot);
-int make_looks(struct session *s, struct hook *hook);
-void add_changes(struct session *s, const struct hook *hook, struct slot *slot, bool known, phys_addr_t pa,
-		 struct vmxscope_record *r);
+void free_told(struct session *s, struct slot *slot);
+int changes_at_entry(struct kprobe *kp, struct pt_regs *regs);
+void changes_at_tracepoint(void *data, unsigned long vcpu);
+void changes_at_tracepoint_of_current(void *data);
 
 /* hooks.c */
 int place_hooks(struct session *s, u32 sets);
 void remove_hooks(struct session *s, u32 keep_sets);
-void forget_slots(void);
 u32 missed_hits(struct session *s);
 void emit_simple(struct slot *slot, u16 type, u32 flags, u64 arg0, u64 arg1, u16 hook);
 

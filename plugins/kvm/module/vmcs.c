@@ -7,7 +7,6 @@
 #include <linux/uaccess.h>
 #include <asm/asm.h>
 #include <asm/io.h>
-#include <asm/tlbflush.h>
 
 #include "session.h"
 
@@ -35,7 +34,9 @@ bool learn_vmcs(struct session *s, struct known_vmcs *known, unsigned long loade
 
 	if (!in_kernel(loaded) || !peek(loaded + s->setup.vmcs_in_loaded, &vmcs) || !virt_addr_valid((void *)vmcs))
 		return false;
-	*known = (struct known_vmcs){ .loaded = loaded, .vmcs = vmcs, .pa = virt_to_phys((void *)vmcs) };
+	known->loaded = loaded;
+	known->vmcs = vmcs;
+	known->pa = virt_to_phys((void *)vmcs);
 	return true;
 }
 
@@ -91,11 +92,12 @@ u8 vmread_field(struct session *s, u32 field, u64 *value)
 }
 
 /*
- * Reads n fields of the VMCS at `expected`, or none: false and NOT_READ unless it is the current one.
+ * Reads n fields of the expected VMCS, or none: false and NOT_READ unless it is the current one.
  * Interrupts are off throughout, so that no IPI can make another VMCS current in between.
  */
-bool read_image(struct session *s, phys_addr_t expected, u32 first, u32 n, u64 *values, u8 *status)
+bool read_image(struct slot *slot, const struct known_vmcs *expected, u32 first, u32 n, u64 *values, u8 *status)
 {
+	struct session *s = slot->session;
 	u32 i;
 	unsigned long flags;
 	bool identified;
@@ -103,7 +105,7 @@ bool read_image(struct session *s, phys_addr_t expected, u32 first, u32 n, u64 *
 	memset(values, 0, n * sizeof(*values));
 	memset(status, VMXSCOPE_FIELD_NOT_READ, n);
 	local_irq_save(flags);
-	identified = is_current_vmcs(expected);
+	identified = is_current_vmcs(slot, expected);
 	for (i = 0; identified && i < n; i++)
 		status[i] = vmread_field(s, s->listed[first + i].told, &values[i]);
 	local_irq_restore(flags);

@@ -12,7 +12,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define VMXSCOPE_ABI 4
+#define VMXSCOPE_ABI 5
 
 #define VMXSCOPE_MAX_HOOKS 4096
 #define VMXSCOPE_MAX_MEMS 256
@@ -21,6 +21,7 @@
 #define VMXSCOPE_MAX_MEM_SIZE 4096
 #define VMXSCOPE_MAX_RECORD 16384
 #define VMXSCOPE_MAX_CHANGES 1024	/* fields and words that one HOOK_CHANGES may look at */
+#define VMXSCOPE_MAX_ONCE 16		/* mems with MEM_ONCE, of 8 bytes at most */
 #define VMXSCOPE_MIN_RING (1u << 16)
 #define VMXSCOPE_MAX_RING (1u << 26)
 #define VMXSCOPE_CHAIN 4
@@ -44,6 +45,7 @@ struct vmxscope_mem {
 	__u32 reserved;
 };
 #define VMXSCOPE_MEM_WRITABLE	(1u << 0)	/* VMXSCOPE_IOC_WRITE may write into it */
+#define VMXSCOPE_MEM_ONCE	(1u << 1)	/* never changes: REC_CHANGES have it, of whatever groups, when they tell all afresh */
 
 enum vmxscope_hook_kind {
 	VMXSCOPE_AT_ENTRY = 0,		/* a function's first instruction; RDI is the vCPU */
@@ -61,6 +63,8 @@ enum vmxscope_hook_kind {
 #define VMXSCOPE_HOOK_LEVEL2	(1u << 3)	/* no record unless vmcs02 is the loaded VMCS; holds all the same */
 #define VMXSCOPE_HOOK_CHANGES	(1u << 4)	/* REC_CHANGES: of fields and memory, only what is new to this vCPU's REC_CHANGES */
 #define VMXSCOPE_HOOK_SILENT	(1u << 5)	/* never a record: it is there to hold */
+#define VMXSCOPE_HOOK_DUE	(1u << 6)	/* HOOK_CHANGES: after it the state is due … */
+#define VMXSCOPE_HOOK_IF_DUE	(1u << 7)	/* … that this one, with vmcs02 not loaded, looks at only then, and once */
 
 struct vmxscope_hook {
 	__u64 address;			/* of the instruction; AT_RETURN: of the function */
@@ -155,16 +159,19 @@ enum vmxscope_released { VMXSCOPE_BY_AGENT = 0, VMXSCOPE_BY_KILL = 1, VMXSCOPE_B
 #define VMXSCOPE_REC_IDENTIFIED	(1u << 1)	/* the current VMCS was the loaded one, so the image was read */
 #define VMXSCOPE_REC_VALUE	(1u << 2)	/* REC_OP: regs[1] is valid */
 #define VMXSCOPE_REC_AFRESH	(1u << 3)	/* REC_CHANGES: what this vCPU's earlier ones told no longer holds */
+#define VMXSCOPE_REC_REGS	(1u << 4)	/* REC_CHANGES: its regs are told */
+#define VMXSCOPE_REC_STATE	(1u << 5)	/* REC_CHANGES: the mems of its groups were looked at */
 
 /*
  * Then, for REC_HOOK: every mem of the groups, in setup order, as a __u64 status (0 = read)
  * and its bytes rounded up to 8; then, with HOOK_IMAGE: record.nr __u64 values, then as
  * many __u8 enum vmxscope_field_status, rounded up to 8, of the fields from record.first on.
  *
- * For REC_CHANGES: record.nr __u64 values, then as many __u16 of what they are, rounded up to 8:
- * the index of a field of the loaded VMCS (that it is unsupported holds for both), or CHANGE_MEM + that of a word (8 bytes) of all mems in setup order, each
- * beginning with a word of its own. With CHANGE_STATUS there is no value but a status instead: of the field, enum
- * vmxscope_field_status; of the mem that begins with that word, that it cannot be read.
+ * For REC_CHANGES, whose header ends before the regs: record.nr __u64 values, then as many __u16 of what they are, rounded up to 8: the index of a field of
+ * the loaded VMCS (that it is unsupported holds for both), or CHANGE_MEM + that of a word (8 bytes) of all mems in setup
+ * order, each beginning with a word of its own. With CHANGE_STATUS there is no value but a status instead: of the field,
+ * enum vmxscope_field_status; of the mem that begins with that word, that it cannot be read. Of functions, and when
+ * all is told afresh, the six regs are at the end.
  */
 #define VMXSCOPE_CHANGE_MEM	0x4000u
 #define VMXSCOPE_CHANGE_STATUS	0x8000u

@@ -52,16 +52,17 @@ int check_write(const struct session *s, const struct vmxscope_write *c)
 static int write_field(struct slot *slot, struct vmxscope_write *c)
 {
 	struct session *s = slot->session;
-	bool is_vmcs02 = false;
+	const struct known_vmcs *loaded;
+	bool is_vmcs02;
 	unsigned long flags;
-	phys_addr_t pa;
 	int e = -EIO;
 	u32 field;
 
 	for (field = 0; s->fields[field] != c->field;)
 		field++;
 	local_irq_save(flags);
-	if (loaded_vmcs(s, slot, &pa, &is_vmcs02) && is_vmcs02 && is_current_vmcs(pa) &&
+	loaded = loaded_vmcs(slot, &is_vmcs02);
+	if (is_vmcs02 && is_current_vmcs(slot, loaded) &&
 	    vmread_field(s, field, &c->before) == VMXSCOPE_FIELD_READ && vmwrite(c->field, c->value) &&
 	    vmread_field(s, field, &c->after) == VMXSCOPE_FIELD_READ)
 		e = 0;
