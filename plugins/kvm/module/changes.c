@@ -2,141 +2,13 @@
 /*
  * Records of what is new: of the fields and of the memory of a hook only what this vCPU's records have not told yet. A
  * recording of a guest that runs lives from it: a crossing changes a dozen of some hundred values. Every instruction here
- * is one of the guest's time, hence the lists that are made once at setup.
+ * is one of the guest's time, hence the lists (sights.c).
  *
  * What was told follows what went into the ring. When a record finds no room, all of it is told again (lose() sets `afresh`).
  */
-#include <linux/slab.h>
 #include <asm/tsc.h>
 
-#include "session.h"
-
-/*
- * A word of memory that is looked at: its bytes of `mask` count. Or, in a run, so many whole ones.
- */
-struct sight {
-	unsigned long at;
-	u64 mask;
-	u32 word, words;
-};
-
-/* A pointer that was followed on the way to them: as long as it is the same, so are they. */
-struct watched {
-	unsigned long at;
-	u64 value;
-};
-
-/* Where the memory that a hook looks at is, of one vCPU. */
-struct sights {
-	struct watched *watched, *watched_end;
-	struct sight *singles, *singles_end, *runs, *runs_end;
-};
-
-#define SHORTEST_RUN 4	/* in words: below, one by one is quicker */
-
-/* How many words of a mem are one run; the others are looked at one by one. */
-static u32 run_of(const struct vmxscope_mem *m)
-{
-	return m->size / 8 >= SHORTEST_RUN ? m->size / 8 : 0;
-}
-
-static struct sights *make_sights(const struct session *s, const struct mems *mems)
-{
-	u32 i, watched = 1, singles = 0, runs = 0;
-	struct sights *sights;
-
-	for (i = 0; i < mems->n; i++) {
-		const struct vmxscope_mem *m = &s->mems[mems->list[i]];
-
-		watched += m->chain.depth - 1;
-		singles += DIV_ROUND_UP(m->size, 8) - run_of(m);
-		runs += run_of(m) != 0;
-	}
-	sights = kvzalloc(sizeof(*sights) + watched * sizeof(struct watched) + (singles + runs) * sizeof(struct sight), GFP_KERNEL);
-	if (!sights)
-		return NULL;
-	sights->watched = (struct watched *)(sights + 1);
-	sights->singles = (struct sight *)(sights->watched + watched);
-	sights->runs = sights->singles + singles;
-	return sights;
-}
-
-/* They are looked for anew: something is watched that is not as it says. */
-static void lose_sight(struct sights *sights)
-{
-	sights->watched[0] = (struct watched){ (unsigned long)sights, 0 };
-	sights->watched_end = sights->watched + 1;
-}
-
-/* What a hook looks at; before the slots are made. */
-void make_sides(struct session *s, struct hook *hook)
-{
-	const struct vmxscope_hook *spec = &hook->spec;
-	const u32 first[2] = { spec->first_l1, spec->first_l2 }, nr[2] = { spec->nr_l1, spec->nr_l2 };
-	u32 level;
-
-	for (level = 0; level < 2; level++) {
-		struct side *side = &hook->side[level];
-
-		side->fields = s->listed + first[level];
-		side->fields_end = side->fields + nr[level];
-		side->mems = hook->mems[level];
-		side->due = spec->flags & VMXSCOPE_HOOK_DUE;
-		side->if_due = level == 0 && spec->flags & VMXSCOPE_HOOK_IF_DUE;
-		if (side->mems.n)
-			side->sights = s->nr_sights++;
-	}
-}
-
-static u32 told_values(const struct session *s)
-{
-	return 2 * s->setup.nr_fields + s->mem_words[s->setup.nr_mems];
-}
-
-static int make_all_sights(struct session *s, struct slot *slot)
-{
-	u32 i, level;
-
-	slot->sights = kvcalloc(max(s->nr_sights, 1u), sizeof(*slot->sights), GFP_KERNEL);
-	if (!slot->sights)
-		return -ENOMEM;
-	for (i = 0; i < s->setup.nr_hooks; i++) {
-		for (level = 0; level < 2; level++) {
-			const struct side *side = &s->hooks[i].side[level];
-
-			if (!side->mems.n)
-				continue;
-			slot->sights[side->sights] = make_sights(s, &side->mems);
-			if (!slot->sights[side->sights])
-				return -ENOMEM;
-		}
-	}
-	return 0;
-}
-
-int make_told(struct session *s, struct slot *slot)
-{
-	u64 *told = kvcalloc(told_values(s), sizeof(u64), GFP_KERNEL);
-
-	if (!told)
-		return -ENOMEM;
-	slot->told = told;
-	slot->known[0].told = told;
-	slot->known[1].told = told + s->setup.nr_fields;
-	slot->told_words = told + 2 * s->setup.nr_fields;
-	slot->afresh = true;
-	return make_all_sights(s, slot);
-}
-
-void free_told(struct session *s, struct slot *slot)
-{
-	u32 i;
-
-	for (i = 0; slot->sights && i < s->nr_sights; i++)
-		kvfree(slot->sights[i]);
-	kvfree(slot->sights);
-	kvfree(slot->told);
-}
+#include "sights.h"
 
 /* A record's changes while they are gathered, in a slot's scratch. */
 #define ROOM (VMXSCOPE_MAX_CHANGES + VMXSCOPE_MAX_FIELDS + VMXSCOPE_MAX_ONCE)
@@ -250,85 +122,17 @@ static noinline u32 add_unreadable(struct session *s, u64 *told, u32 word, struc
 	return n;
 }
 
-static void watch_word(struct sights *sights, unsigned long at, u64 value)
-{
-	struct watched *w;
-
-	for (w = sights->watched; w < sights->watched_end; w++)
-		if (w->at == at)
-			return;
-	*sights->watched_end++ = (struct watched){ at, value };
-}
-
-/*
- * Where a mem of that vCPU's is; what was followed is watched. False: it cannot be read. An address that is not the
- * kernel's must never be touched: the fix-up is for holes in kernel memory, and under SMAP a fault on a user's address is
- * fatal whatever is fixed up.
- */
-static bool follow_watched(unsigned long vcpu, const struct vmxscope_mem *m, struct sights *sights, unsigned long *at)
-{
-	const struct vmxscope_chain *chain = &m->chain;
-	u32 i;
-
-	*at = vcpu + chain->offset[0];
-	for (i = 1; i < chain->depth; i++) {
-		u64 to = 0;
-		bool read = peek(*at, &to);
-
-		watch_word(sights, *at, to);
-		if (!read || !in_kernel(to) || !in_kernel(to + chain->offset[i]))
-			return false;
-		*at = to + chain->offset[i];
-	}
-	return in_kernel(*at + round_up(m->size, 8));
-}
-
-static void add_sights(const struct session *s, u32 mem, unsigned long at, struct sights *sights)
-{
-	u32 size = s->mems[mem].size, word = s->mem_words[mem], run = run_of(&s->mems[mem]), done;
-
-	if (run)
-		*sights->runs_end++ = (struct sight){ .at = at, .word = word, .words = run };
-	for (done = 8 * run; done < size; done += 8)
-		*sights->singles_end++ = (struct sight){
-			.at = at + done,
-			.mask = size - done >= 8 ? ~0ull : (1ull << 8 * (size - done)) - 1,
-			.word = word + done / 8,
-		};
-}
-
 /* A pointer has changed, or all is to be told afresh. */
 static noinline u32 look_anew(struct session *s, struct slot *slot, const struct mems *mems, struct sights *sights,
 			      struct news *news, u32 n)
 {
-	unsigned long at;
 	u32 i;
 
-	sights->watched_end = sights->watched;
-	sights->singles_end = sights->singles;
-	sights->runs_end = sights->runs;
-	for (i = 0; i < mems->n; i++) {
-		u32 mem = mems->list[i];
-
-		if (follow_watched(slot->vcpu, &s->mems[mem], sights, &at))
-			add_sights(s, mem, at, sights);
-		else
-			n = add_unreadable(s, slot->told_words, s->mem_words[mem], news, n);
-	}
+	forget_mems(sights);
+	for (i = 0; i < mems->n; i++)
+		if (!find_mem(s, slot, mems->list[i], sights))
+			n = add_unreadable(s, slot->told_words, s->mem_words[mems->list[i]], news, n);
 	return n;
-}
-
-static __always_inline bool unchanged(const struct sights *sights)
-{
-	const struct watched *w = sights->watched, *end = sights->watched_end;
-
-	for (; w < end; w++) {
-		u64 value;
-
-		if (unlikely(!peek(w->at, &value) || value != w->value))
-			return false;
-	}
-	return true;
 }
 
 static __always_inline u32 add_singles(struct session *s, const struct sights *sights, u64 *told, struct news *news, u32 n)

@@ -222,10 +222,18 @@ static __always_inline const struct known_vmcs *loaded_vmcs(struct slot *slot, b
 	return known;
 }
 
-/* changes.c */
+/* setup.c */
+int check_setup(const struct vmxscope_setup *c);
+int take_lists(struct session *s);
+int make_slots(struct session *s);
+void free_parts(struct session *s);
+
+/* sights.c */
 void make_sides(struct session *s, struct hook *hook);
 int make_told(struct session *s, struct slot *slot);
 void free_told(struct session *s, struct slot *slot);
+
+/* changes.c */
 int changes_at_entry(struct kprobe *kp, struct pt_regs *regs);
 void changes_at_tracepoint(void *data, unsigned long vcpu);
 void changes_at_tracepoint_of_current(void *data);
