@@ -10,6 +10,7 @@
 #include "nested/vmcs12.h"
 #include "program.h"
 #include "scripted_target.h"
+#include "tests/text.h"
 #include "vmx/entry_check.h"
 
 namespace vmxscope::test {
@@ -21,10 +22,6 @@ using core::test::Script;
 using vmx::Field;
 
 constexpr const char* kCpu = "bochs-corei7-skylake-x";
-
-bool has(const std::string& text, std::string_view what) {
-    return text.find(what) != std::string::npos;
-}
 
 std::string read_file(const std::string& path) {
     std::ifstream in(path);

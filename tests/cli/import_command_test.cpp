@@ -6,6 +6,7 @@
 
 #include "core/transition_json.h"
 #include "program.h"
+#include "tests/text.h"
 
 namespace vmxscope::test {
 namespace {
@@ -14,10 +15,6 @@ using core::Json;
 
 std::string sample(const std::string& name) {
     return std::string(SAMPLES) + "/" + name;
-}
-
-bool has(const std::string& text, std::string_view what) {
-    return text.find(what) != std::string::npos;
 }
 
 TEST(VmxscopectlImport, FieldsComeInGroupsWithTheirMeaning) {

@@ -5,6 +5,7 @@
 
 #include "program.h"
 #include "scripted_target.h"
+#include "tests/text.h"
 
 namespace vmxscope::test {
 namespace {
@@ -23,10 +24,6 @@ class Look : public ::testing::Test {
     std::shared_ptr<Script> script = std::make_shared<Script>();
     RunningServer server{script};
 };
-
-bool has(const std::string& text, std::string_view what) {
-    return text.find(what) != std::string::npos;
-}
 
 TEST_F(Look, MemoryIsDumpedSixteenBytesALine) {
     const Outcome o = run_vmxscopectl({"memory", uri(), "0x400000", "32", "--space", "l2-phys"});

@@ -10,15 +10,12 @@
 #include "core/transition_json.h"
 #include "program.h"
 #include "tests/core/query_samples.h"
+#include "tests/text.h"
 
 namespace vmxscope::test {
 namespace {
 
 using core::Json;
-
-bool has(const std::string& text, std::string_view what) {
-    return text.find(what) != std::string::npos;
-}
 
 std::vector<std::string> lines_of(const std::string& out) {
     std::vector<std::string> all;

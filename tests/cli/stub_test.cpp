@@ -5,13 +5,10 @@
 
 #include "program.h"
 #include "tests/remote/stubs.h"
+#include "tests/text.h"
 
 namespace vmxscope::test {
 namespace {
-
-bool has(const std::string& text, const std::string& words) {
-    return text.find(words) != std::string::npos;
-}
 
 class AtAStub : public testing::Test {
   protected:

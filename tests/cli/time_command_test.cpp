@@ -17,6 +17,7 @@
 #include "program.h"
 #include "scripted_target.h"
 #include "tests/core/trace_samples.h"
+#include "tests/text.h"
 
 namespace vmxscope::test {
 namespace {
@@ -26,10 +27,6 @@ using core::test::RunningServer;
 using core::test::Script;
 using nested::Kind;
 using nested::Transition;
-
-bool has(const std::string& text, std::string_view what) {
-    return text.find(what) != std::string::npos;
-}
 
 std::vector<Json> objects_of(const std::string& out) {
     std::vector<Json> all;

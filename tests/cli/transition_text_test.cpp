@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 
 #include "random_transition.h"
+#include "tests/text.h"
 #include "vmx/pdpte.h"
 
 namespace vmxscope::core {
 namespace {
 
 using nested::Kind;
+using test::has;
 using vmx::Field;
 using vmx::kPdptrFields;
 using vmx::Value;
@@ -22,10 +24,6 @@ nested::Transition kept_entry(bool last_exit_pae) {
     t.context.last_hw_exit_pae = last_exit_pae;
     for (const Field f : kPdptrFields) t.vmcs12_after[f] = t.vmcs02_after[f] = Value::of(0x103001);
     return t;
-}
-
-bool has(const std::string& text, std::string_view what) {
-    return text.find(what) != std::string::npos;
 }
 
 TEST(TransitionText, TheHeadlineSaysWhatHappened) {

@@ -8,6 +8,7 @@
 #include "core/transition_json.h"
 #include "program.h"
 #include "scripted_target.h"
+#include "tests/text.h"
 
 namespace vmxscope::test {
 namespace {
@@ -35,10 +36,6 @@ class Vmxscopectl : public ::testing::Test {
     std::shared_ptr<Script> script = std::make_shared<Script>();
     RunningServer server{script};
 };
-
-bool has(const std::string& text, std::string_view what) {
-    return text.find(what) != std::string::npos;
-}
 
 std::vector<Json> lines_of(const std::string& out) {
     std::vector<Json> all;

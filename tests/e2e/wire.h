@@ -38,7 +38,7 @@ class Wire {
 
   private:
     static core::test::RawClient connect(const lab::Lab& lab) {
-        return core::test::RawClient(*core::rsp::connect_to(*core::rsp::parse_endpoint(lab.agent_endpoint()), {}));
+        return core::test::RawClient(core::rsp::connect_to(core::rsp::parse_endpoint(lab.agent_endpoint()).value(), {}).value());
     }
 
     core::test::RawClient client_;

@@ -9,6 +9,7 @@
 #include <QTest>
 #include <QTreeView>
 
+#include "tests/text.h"
 #include "tests/ui/story_window.h"
 #include "ui/screenshot.h"
 #include "ui/status_line.h"
@@ -18,12 +19,9 @@ namespace vmxscope::ui {
 namespace {
 
 using State = Session::State;
+using vmxscope::test::has;
 using test::kLimitMs;
 using test::Window;
-
-bool has(const std::string& text, const char* part) {
-    return text.find(part) != std::string::npos;
-}
 
 TEST(Window, says_what_it_is_for_and_offers_targets_before_anything_is_attached) {
     Window w(samples::copied());
