@@ -13,6 +13,7 @@
 
 #include "core/trace/trace.h"
 #include "scripted_target.h"
+#include "server_fixture.h"
 
 namespace vmxscope::core::rsp {
 namespace {
@@ -194,7 +195,7 @@ TEST_F(Peers, SessionsOfBothAreRecorded) {
     const std::string lldb = output_of(
         fmt::format("{} --no-lldbinit --batch -o 'gdb-remote {}' -o 'thread step-inst' -o 'detach'", LLDB, address()));
     EXPECT_HAS(lldb, "detached");
-    for (int i = 0; script->attached != 0 && i < 1000; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    ASSERT_TRUE(test::becomes_true([&] { return script->attached == 0; }));
     std::vector<std::uint64_t> counts;
     for (const auto& file : std::filesystem::directory_iterator(options.sessions)) {
         const auto trace = trace::Trace::open(file.path());

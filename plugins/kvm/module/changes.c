@@ -37,9 +37,10 @@ static u32 add_once(struct session *s, struct slot *slot, struct news *news, u32
 		unsigned long at;
 		u64 value = 0;
 
-		if (!(m->flags & VMXSCOPE_MEM_ONCE) || !follow(slot->vcpu, &m->chain, &at) ||
+		if (!(m->flags & VMXSCOPE_MEM_ONCE) || !follow(slot->vcpu, &m->chain, NULL, &at) ||
 		    copy_from_kernel_nofault(&value, (void *)at, m->size))
 			continue;
+		slot->told_words[s->mem_words[i]] = value;
 		n = add(news, n, VMXSCOPE_CHANGE_MEM + s->mem_words[i], value);
 	}
 	return n;
@@ -199,16 +200,6 @@ static __always_inline u32 add_state(struct session *s, struct slot *slot, const
 	return n;
 }
 
-static noinline void put_regs(u64 *to, const struct slot *slot, const struct pt_regs *regs)
-{
-	to[0] = slot->vcpu;
-	to[1] = regs ? regs->si : 0;
-	to[2] = regs ? regs->dx : 0;
-	to[3] = regs ? regs->cx : 0;
-	to[4] = regs ? regs->r8 : 0;
-	to[5] = regs ? regs->ax : 0;
-}
-
 /* Straight into the ring. */
 static __always_inline bool put(struct session *s, struct slot *slot, const struct hook *hook, u32 flags,
 				const struct pt_regs *regs, const struct news *news, u32 n)
@@ -239,7 +230,7 @@ static __always_inline bool put(struct session *s, struct slot *slot, const stru
 			copy_words(r->regs + n, news->what, whats);
 		}
 		if (unlikely(flags & VMXSCOPE_REC_REGS))
-			put_regs(r->regs + n + whats, slot, regs);
+			put_regs(r->regs + n + whats, slot->vcpu, regs);
 		wake_if_due(s, ring_commit(&s->ring, size));
 	}
 	ring_leave(&s->ring);
@@ -293,7 +284,7 @@ static __always_inline void tell_changes(struct hook *hook, struct slot *slot, c
 	local_irq_restore(irqs);
 }
 
-/* The handlers. Each has all of the above in it: at every crossing a call less. */
+/* The handlers. Each has all of the above in it: at every crossing a call less. At a tracepoint preemption is off. */
 
 int changes_at_entry(struct kprobe *kp, struct pt_regs *regs)
 {
@@ -305,6 +296,7 @@ int changes_at_entry(struct kprobe *kp, struct pt_regs *regs)
 	return 0;
 }
 
+/* The tracepoint's own first argument; those of other kernels may have more. */
 void changes_at_tracepoint(void *data, unsigned long vcpu)
 {
 	struct hook *hook = data;

@@ -72,13 +72,13 @@ static void add_mems(struct session *s, const struct hook *hook, unsigned long v
 	unsigned long from;
 	u32 i;
 
-	for (i = 0; i < hook->mems[is_vmcs02].n; i++) {
-		const struct vmxscope_mem *m = &s->mems[hook->mems[is_vmcs02].list[i]];
+	for (i = 0; i < hook->side[is_vmcs02].mems.n; i++) {
+		const struct vmxscope_mem *m = &s->mems[hook->side[is_vmcs02].mems.list[i]];
 		u32 room = round_up(m->size, 8);
 		u8 *to = (u8 *)r + r->size;
 
 		memset(to, 0, 8 + room);
-		if (!follow(vcpu, &m->chain, &from) || copy_from_kernel_nofault(to + 8, (void *)from, m->size)) {
+		if (!follow(vcpu, &m->chain, NULL, &from) || copy_from_kernel_nofault(to + 8, (void *)from, m->size)) {
 			memset(to + 8, 0, room);
 			*(u64 *)to = 1;
 		}
@@ -102,21 +102,25 @@ static void add_image(struct slot *slot, const struct hook *hook, const struct k
 	r->size += n * 8 + round_up(n, 8);
 }
 
-/* `regs`: the registers at the hook; a tracepoint has none. */
-static void begin_record(struct vmxscope_record *r, struct hook *hook, struct slot *slot, const struct pt_regs *regs,
-			 bool is_vmcs02)
+/* As a record has them. `first`: of RDI, which is not the vCPU everywhere. */
+void put_regs(u64 *to, u64 first, const struct pt_regs *regs)
+{
+	to[0] = first;
+	to[1] = regs ? regs->si : 0;
+	to[2] = regs ? regs->dx : 0;
+	to[3] = regs ? regs->cx : 0;
+	to[4] = regs ? regs->r8 : 0;
+	to[5] = regs ? regs->ax : 0;
+}
+
+static void begin_record(struct vmxscope_record *r, struct hook *hook, const struct pt_regs *regs, bool is_vmcs02)
 {
 	r->size = sizeof(*r);
 	r->type = VMXSCOPE_REC_HOOK;
 	r->hook = hook->index;
 	r->flags = is_vmcs02 ? VMXSCOPE_REC_LEVEL2 : 0;
 	r->first = r->nr = 0;
-	r->regs[0] = regs ? regs->di : slot->vcpu;
-	r->regs[1] = regs ? regs->si : 0;
-	r->regs[2] = regs ? regs->dx : 0;
-	r->regs[3] = regs ? regs->cx : 0;
-	r->regs[4] = regs ? regs->r8 : 0;
-	r->regs[5] = regs ? regs->ax : 0;
+	put_regs(r->regs, regs->di, regs);
 }
 
 static void record_all(struct hook *hook, struct slot *slot, const struct pt_regs *regs, const struct known_vmcs *loaded,
@@ -125,7 +129,7 @@ static void record_all(struct hook *hook, struct slot *slot, const struct pt_reg
 	struct vmxscope_record *r = slot->scratch;
 	unsigned long flags;
 
-	begin_record(r, hook, slot, regs, is_vmcs02);
+	begin_record(r, hook, regs, is_vmcs02);
 	add_mems(slot->session, hook, slot->vcpu, r);
 	if (hook->spec.flags & VMXSCOPE_HOOK_IMAGE)
 		add_image(slot, hook, loaded, r);
@@ -235,28 +239,10 @@ static void after_vmwrite(struct kprobe *kp, struct pt_regs *regs, unsigned long
 {
 }
 
-/* The tracepoint's own first argument; those of other kernels may have more. Preemption is off. */
-static void at_tracepoint(void *data, unsigned long vcpu)
-{
-	fire(data, vcpu, NULL);
-}
-
-static void at_tracepoint_of_current(void *data)
-{
-	struct hook *hook = data;
-	struct slot *slot = slot_of_current(hook->session);
-
-	if (slot)
-		fire(hook, slot->vcpu, NULL);
-}
-
 static void *tracepoint_probe(const struct hook *hook)
 {
-	bool changes = hook->spec.flags & VMXSCOPE_HOOK_CHANGES;
-
-	if (hook->spec.kind == VMXSCOPE_AT_TRACEPOINT)
-		return changes ? changes_at_tracepoint : at_tracepoint;
-	return changes ? changes_at_tracepoint_of_current : at_tracepoint_of_current;
+	return hook->spec.kind == VMXSCOPE_AT_TRACEPOINT ? (void *)changes_at_tracepoint :
+							   (void *)changes_at_tracepoint_of_current;
 }
 
 static bool at_a_tracepoint(const struct hook *hook)

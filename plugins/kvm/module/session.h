@@ -20,6 +20,7 @@
 #include "ring.h"
 
 struct session;
+struct sights;
 
 /* A write on its way to the thread that is to do it. Whoever takes it out of slot->write (xchg) owns it. */
 struct write_request {
@@ -72,10 +73,10 @@ struct hook {
 	struct vmxscope_hook spec;
 	u16 index;
 	bool placed;
-	struct mems mems[2];			/* those of groups_l1, of groups_l2 */
-	struct side {				/* HOOK_CHANGES: what is looked at with vmcs02 not loaded, and with it */
+	struct side {				/* what is looked at with vmcs02 not loaded, and with it */
+		struct mems mems;		/* those of groups_l1, of groups_l2 */
+		/* HOOK_CHANGES only: */
 		const struct listed *fields, *fields_end;
-		struct mems mems;
 		u32 sights;			/* which of a slot's; none without mems */
 		bool due, if_due;		/* HOOK_DUE; HOOK_IF_DUE, where it is meant */
 	} side[2];
@@ -102,7 +103,7 @@ struct session {
 	u16 *mem_words;				/* nr_mems + 1: the first word of each, and how many there are */
 	u16 *fields;
 	struct listed *listed;			/* the same, with the first place of the same encoding */
-	u64 untold, unreadable;			/* where else what was told is */
+	u64 untold, unreadable;			/* as what was told: nothing yet; that it cannot be read */
 	unsigned long *unsupported;		/* fields that answered VMfailValid once: not asked again */
 	struct slot *slots;
 	u32 nr_sights;				/* of each slot */
@@ -175,7 +176,7 @@ static __always_inline struct slot *enter_slot(struct session *s, unsigned long 
 }
 
 /* vmcs.c */
-bool follow(unsigned long vcpu, const struct vmxscope_chain *chain, unsigned long *address);
+bool follow(unsigned long vcpu, const struct vmxscope_chain *chain, struct sights *watching, unsigned long *address);
 bool learn_vmcs(struct session *s, struct known_vmcs *known, unsigned long loaded);
 u8 vmread_field(struct session *s, u32 field, u64 *value);
 bool read_image(struct slot *slot, const struct known_vmcs *expected, u32 first, u32 n, u64 *values, u8 *status);
@@ -230,6 +231,7 @@ void free_parts(struct session *s);
 
 /* sights.c */
 void make_sides(struct session *s, struct hook *hook);
+void watch_word(struct sights *sights, unsigned long at, u64 value);
 int make_told(struct session *s, struct slot *slot);
 void free_told(struct session *s, struct slot *slot);
 
@@ -242,6 +244,7 @@ void changes_at_tracepoint_of_current(void *data);
 int place_hooks(struct session *s, u32 sets);
 void remove_hooks(struct session *s, u32 keep_sets);
 u32 missed_hits(struct session *s);
+void put_regs(u64 *to, u64 first, const struct pt_regs *regs);
 void emit_simple(struct slot *slot, u16 type, u32 flags, u64 arg0, u64 arg1, u16 hook);
 
 /* hold.c */

@@ -77,7 +77,8 @@ static int check_hook(const struct session *s, const struct vmxscope_hook *h)
 
 	if (h->kind > VMXSCOPE_AT_TRACEPOINT_OF_CURRENT || h->field_reg > 15 || h->value_reg > 15 || !h->address)
 		return -EINVAL;
-	if (h->flags & VMXSCOPE_HOOK_CHANGES && h->kind != VMXSCOPE_AT_ENTRY && h->kind < VMXSCOPE_AT_TRACEPOINT)
+	if (h->flags & VMXSCOPE_HOOK_CHANGES ? h->kind != VMXSCOPE_AT_ENTRY && h->kind < VMXSCOPE_AT_TRACEPOINT :
+					       h->kind >= VMXSCOPE_AT_TRACEPOINT)
 		return -EINVAL;
 	e = check_records(s, h, h->first_l1, h->nr_l1, h->groups_l1);
 	return e ?: check_records(s, h, h->first_l2, h->nr_l2, h->groups_l2);
@@ -91,15 +92,16 @@ static int choose_mems(const struct session *s, struct hook *hook)
 
 	for (level = 0; level < 2; level++) {
 		u32 n = count_mems(s, groups[level], &words);
+		struct mems *mems = &hook->side[level].mems;
 
 		if (!n)
 			continue;
-		hook->mems[level].list = kvcalloc(n, sizeof(u16), GFP_KERNEL);
-		if (!hook->mems[level].list)
+		mems->list = kvcalloc(n, sizeof(u16), GFP_KERNEL);
+		if (!mems->list)
 			return -ENOMEM;
 		for (i = 0; i < s->setup.nr_mems; i++)
 			if (s->mems[i].groups & groups[level])
-				hook->mems[level].list[hook->mems[level].n++] = i;
+				mems->list[mems->n++] = i;
 	}
 	return 0;
 }
@@ -133,7 +135,7 @@ void free_parts(struct session *s)
 	}
 	for (i = 0; s->hooks && i < s->setup.nr_hooks; i++)
 		for (level = 0; level < 2; level++)
-			kvfree(s->hooks[i].mems[level].list);
+			kvfree(s->hooks[i].side[level].mems.list);
 	kvfree(s->slots);
 	kvfree(s->hooks);
 	kvfree(s->kps);

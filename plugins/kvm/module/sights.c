@@ -45,7 +45,6 @@ void make_sides(struct session *s, struct hook *hook)
 
 		side->fields = s->listed + first[level];
 		side->fields_end = side->fields + nr[level];
-		side->mems = hook->mems[level];
 		side->due = spec->flags & VMXSCOPE_HOOK_DUE;
 		side->if_due = level == 0 && spec->flags & VMXSCOPE_HOOK_IF_DUE;
 		if (side->mems.n)
@@ -110,7 +109,7 @@ void lose_sight(struct sights *sights)
 	sights->watched_end = sights->watched + 1;
 }
 
-static void watch_word(struct sights *sights, unsigned long at, u64 value)
+void watch_word(struct sights *sights, unsigned long at, u64 value)
 {
 	struct watched *w;
 
@@ -118,29 +117,6 @@ static void watch_word(struct sights *sights, unsigned long at, u64 value)
 		if (w->at == at)
 			return;
 	*sights->watched_end++ = (struct watched){ at, value };
-}
-
-/*
- * Where a mem of that vCPU's is; what was followed is watched. False: it cannot be read. An address that is not the
- * kernel's must never be touched: the fix-up is for holes in kernel memory, and under SMAP a fault on a user's address is
- * fatal whatever is fixed up.
- */
-static bool follow_watched(unsigned long vcpu, const struct vmxscope_mem *m, struct sights *sights, unsigned long *at)
-{
-	const struct vmxscope_chain *chain = &m->chain;
-	u32 i;
-
-	*at = vcpu + chain->offset[0];
-	for (i = 1; i < chain->depth; i++) {
-		u64 to = 0;
-		bool read = peek(*at, &to);
-
-		watch_word(sights, *at, to);
-		if (!read || !in_kernel(to) || !in_kernel(to + chain->offset[i]))
-			return false;
-		*at = to + chain->offset[i];
-	}
-	return in_kernel(*at + round_up(m->size, 8));
 }
 
 static void add_sights(const struct session *s, u32 mem, unsigned long at, struct sights *sights)
@@ -164,12 +140,17 @@ void forget_mems(struct sights *sights)
 	sights->runs_end = sights->runs;
 }
 
-/* Where a mem is now. False: it cannot be read, until something that is watched changes. */
+/*
+ * Where a mem is now. False: it cannot be read, until something that is watched changes. An address that is not the kernel's
+ * must never be touched: the fix-up is for holes in kernel memory, and under SMAP a fault on a user's address is fatal
+ * whatever is fixed up.
+ */
 bool find_mem(const struct session *s, const struct slot *slot, u32 mem, struct sights *sights)
 {
+	const struct vmxscope_mem *m = &s->mems[mem];
 	unsigned long at;
 
-	if (!follow_watched(slot->vcpu, &s->mems[mem], sights, &at))
+	if (!follow(slot->vcpu, &m->chain, sights, &at) || !in_kernel(at + round_up(m->size, 8)))
 		return false;
 	add_sights(s, mem, at, sights);
 	return true;

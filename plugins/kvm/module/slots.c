@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Which of the session's vCPUs a hook is about: each has a slot from when it is first seen. */
 #include <linux/sched/task.h>
-#include <linux/tracepoint.h>
 
 #include "session.h"
 

@@ -10,18 +10,22 @@
 
 #include "session.h"
 
-bool follow(unsigned long vcpu, const struct vmxscope_chain *chain, unsigned long *address)
+/* Where a chain leads from that vCPU; what was followed is watched, if `watching`. False: nowhere that could be read. */
+bool follow(unsigned long vcpu, const struct vmxscope_chain *chain, struct sights *watching, unsigned long *address)
 {
-	u64 at = vcpu + chain->offset[0];
+	unsigned long at = vcpu + chain->offset[0];
 	u32 i;
 
 	for (i = 1; i < chain->depth; i++) {
-		if (!peek(at, &at) || !in_kernel(at))
-			return false;
-		at += chain->offset[i];
+		u64 to = 0;
+		bool read = peek(at, &to);
+
+		if (watching)
+			watch_word(watching, at, to);
 		/* Beyond the end of the address space would be user space. */
-		if (!in_kernel(at))
+		if (!read || !in_kernel(to) || !in_kernel(to + chain->offset[i]))
 			return false;
+		at = to + chain->offset[i];
 	}
 	*address = at;
 	return true;

@@ -53,7 +53,7 @@ enum vmxscope_hook_kind {
 	VMXSCOPE_AT_CALL = 2,		/* a call; RDI is the vCPU */
 	VMXSCOPE_AT_VMREAD = 3,		/* a VMREAD to a register; the vCPU is the thread's */
 	VMXSCOPE_AT_VMWRITE = 4,	/* a VMWRITE from a register; likewise */
-	VMXSCOPE_AT_TRACEPOINT = 5,	/* `address` is a struct tracepoint *, whose first argument is the vCPU */
+	VMXSCOPE_AT_TRACEPOINT = 5,	/* HOOK_CHANGES only: `address` is a struct tracepoint *, whose first argument is the vCPU */
 	VMXSCOPE_AT_TRACEPOINT_OF_CURRENT = 6, /* the same; the vCPU is the thread's */
 };
 
@@ -167,11 +167,11 @@ enum vmxscope_released { VMXSCOPE_BY_AGENT = 0, VMXSCOPE_BY_KILL = 1, VMXSCOPE_B
  * and its bytes rounded up to 8; then, with HOOK_IMAGE: record.nr __u64 values, then as
  * many __u8 enum vmxscope_field_status, rounded up to 8, of the fields from record.first on.
  *
- * For REC_CHANGES, whose header ends before the regs: record.nr __u64 values, then as many __u16 of what they are, rounded up to 8: the index of a field of
- * the loaded VMCS (that it is unsupported holds for both), or CHANGE_MEM + that of a word (8 bytes) of all mems in setup
- * order, each beginning with a word of its own. With CHANGE_STATUS there is no value but a status instead: of the field,
- * enum vmxscope_field_status; of the mem that begins with that word, that it cannot be read. Of functions, and when
- * all is told afresh, the six regs are at the end.
+ * For REC_CHANGES, whose header ends before the regs: record.nr __u64 values, then as many __u16 of what they are, rounded
+ * up to 8: the index of a field of the loaded VMCS (that it is unsupported holds for both), or CHANGE_MEM + that of a word
+ * (8 bytes) of all mems in setup order, each beginning with a word of its own. With CHANGE_STATUS there is no value but a
+ * status instead: of the field, enum vmxscope_field_status; of the mem that begins with that word, that it cannot be read.
+ * With REC_REGS (of functions, and when all is told afresh) the six regs are at the end.
  */
 #define VMXSCOPE_CHANGE_MEM	0x4000u
 #define VMXSCOPE_CHANGE_STATUS	0x8000u

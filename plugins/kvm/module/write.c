@@ -96,7 +96,7 @@ static int write_mem(struct slot *slot, struct vmxscope_write *c)
 {
 	unsigned long at;
 
-	if (!follow(slot->vcpu, &slot->session->mems[c->mem].chain, &at) || !in_kernel(at))
+	if (!follow(slot->vcpu, &slot->session->mems[c->mem].chain, NULL, &at) || !in_kernel(at))
 		return -EIO;
 	at += c->offset;
 	return peek_bytes(at, c->size, &c->before) && poke_bytes(at, c->size, c->value) &&
